@@ -4,19 +4,20 @@
 
 # %% auto #0
 __all__ = ['AIR_HU', 'Grid', 'grid', 'fit_slices', 'default_size', 'fit_mask', 'unfit_slices', 'build_store', 'SliceStore',
-           'open_store']
+           'open_store', 'lesion_slices']
 
 # %% ../nbs/10_slices.ipynb #314d68b4
-import warnings
+import operator, warnings
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
+from fastcore.basics import patch
 from scipy import sparse
 
-from .core import BonemetsError, GeometryError, atomic_write, content_hash, read_json, read_table, write_json, write_table
+from .core import BonemetsError, CohortError, atomic_write, content_hash, read_json, read_table, write_json, write_table
 from .parallel import map_cases
 from .volume import Volume, check_pair, read_header, read_mask, read_volume
 
@@ -192,12 +193,15 @@ def _files(folder, case):
     ends = dict(hu="hu.npy", mask="mask.npy", record="json")
     return {kind: Path(folder)/"cases"/f"{quote(str(case), safe='')}.{end}" for kind, end in ends.items()}
 
+def _stored(record): return {k: v for k, v in record["files"].items() if v}
+
 def _record(folder, case):
-    "The record of a case that is completely built, else None."
+    "The record of a case whose files are all there and as long as they were written, else None."
     files = _files(folder, case)
-    record = read_json(files["record"]) if files["record"].exists() else None
-    if record is None or not files["hu"].exists() or (record["source"][1] and not files["mask"].exists()): return None
-    return record
+    if not files["record"].exists(): return None
+    record = read_json(files["record"])
+    whole = all(files[k].exists() and files[k].stat().st_size == stored["n_bytes"] for k, stored in _stored(record).items())
+    return record if whole else None
 
 def _survey(job):
     "Hash and geometry of a case, without reading a voxel."
@@ -205,7 +209,10 @@ def _survey(job):
     return dict(source=[_source_key(job[k]) for k in ("image", "mask")], shape=list(head.shape), spacing_mm=[float(mm) for mm in head.spacing_mm])
 
 def _save(array, path):
-    with atomic_write(path) as tmp: np.save(tmp, array)
+    "Write an array as `.npy`; gives what the record keeps of the file."
+    with atomic_write(path) as tmp:
+        np.save(tmp, array)
+        return dict(n_bytes=tmp.stat().st_size, hash=content_hash(tmp))
 
 # %% ../nbs/10_slices.ipynb #47956598
 def _build_case(job):
@@ -213,23 +220,22 @@ def _build_case(job):
     files, old = _files(job["folder"], job["case"]), _record(job["folder"], job["case"])
     if old and old["key"] == job["key"]: return old
     files["record"].unlink(missing_ok=True)
-    ct, mask = read_volume(job["image"]), None
-    if job["mask"] is not None:
-        mask = check_pair(ct, read_mask(job["mask"]))
-    _save(fit_slices(ct, job["pixel_mm"], job["size"]), files["hu"])
-    record = {k: job[k] for k in ("key", "source", "shape", "spacing_mm")} | _build_mask(mask, job, files["mask"])
+    ct = read_volume(job["image"])
+    mask = None if job["mask"] is None else check_pair(ct, read_mask(job["mask"]))
+    hu = _save(fit_slices(ct, job["pixel_mm"], job["size"]), files["hu"])
+    counts, mask = _build_mask(mask, job, files["mask"])
+    record = {k: job[k] for k in ("key", "source", "shape", "spacing_mm")} | counts | dict(files=dict(hu=hu, mask=mask))
     write_json(record, files["record"])
     return record
 
 def _build_mask(mask, job, path):
-    "Store a case's mask, and count its lesions on the source's grid: area in mm² and pixels cut off, per slice."
+    "Store a case's mask; gives its lesion area (mm², on the source's grid) and the pixels cut off, per slice, and what the record keeps of the file."
     if mask is None:
         path.unlink(missing_ok=True)
-        return dict(lesion_mm2=None, cut_px=None)
+        return dict(lesion_mm2=None, cut_px=None), None
     fitted, cut = fit_mask(mask, job["pixel_mm"], job["size"])
-    _save(fitted, path)
-    area = (mask.array > 0).sum(axis=(1, 2))*float(mask.spacing_mm[1]*mask.spacing_mm[2])
-    return dict(lesion_mm2=area.tolist(), cut_px=cut.tolist())
+    area = mask.array.sum(axis=(1, 2))*float(mask.spacing_mm[1]*mask.spacing_mm[2])
+    return dict(lesion_mm2=area.tolist(), cut_px=cut.tolist()), _save(fitted, path)
 
 # %% ../nbs/10_slices.ipynb #4e1b6c3c
 def _case_index(case, patient, record):
@@ -344,14 +350,13 @@ class SliceStore:
         self.index = _read_index(folder, len(self._where))            # one row a slice: case, patient, z, lesion, lesion_mm2, lesion_cut_px
 
     def __len__(self): return len(self._where)
-    def __getitem__(self, i): return self._slice("hu", i).copy()
+    def __getitem__(self, i): return self._slice(i).copy()
     def __reduce__(self): return type(self), (self.folder,)
     def __repr__(self): return f"SliceStore({len(self._n)} cases, {len(self)} slices of {self.size} x {self.size}, {self.pixel_mm:g} mm)"
 
     def _map(self, kind, case):
         "The map of a case, opened at its first use."
         if (kind, case) not in self._maps:
-            self._check_case(case)
             while len(self._maps) >= _MAX_OPEN: self._maps.pop(next(iter(self._maps)))
             dtype = "int16" if kind == "hu" else "uint8"
             self._maps[kind, case] = _open_map(_files(self.folder, case)[kind], dtype, (self._n[case], self.size, self.size))
@@ -360,61 +365,99 @@ class SliceStore:
     def _check_case(self, case):
         if case not in self._n: raise ValueError(f"case must be one of the store's {len(self._n)}, {next(iter(self._n))!r} for example, got {case!r}")
 
-    def _slice(self, kind, i):
-        case, z = self._where[i]
-        return self._map(kind, case)[z]
+    def _at(self, i):
+        "The case and z of row `i`."
+        try: return self._where[operator.index(i)]
+        except IndexError: raise IndexError(f"i must be a row of the index, 0 to {len(self) - 1}, got {i}") from None
+        except TypeError: raise TypeError(f"i must be one row number, got {i!r}; for several use store.batch(rows)") from None
 
-    def hu(self,
-        case: str, # a case of the store
-    ) -> np.ndarray: # (Z, size, size) int16 HU, read-only, mapped from disk
-        "All slices of a case. Raises ValueError for an unknown case, BonemetsError for a damaged file."
-        return self._map("hu", case)
-
-    def masks(self,
-        case: str, # a case of the store
-    ) -> np.ndarray: # (Z, size, size) uint8, read-only, mapped from disk
-        "All masks of a case. Raises ValueError for an unknown case or one without a mask, BonemetsError for a damaged file."
-        self._check_case(case)
-        if not self._has_mask[case]: raise ValueError(f"case {case!r} was stored without a mask; add it to the cohort and run build_store")
-        return self._map("mask", case)
-
-    def mask(self,
-        i: int, # row of the index
-    ) -> np.ndarray: # (size, size) bool
-        "The mask of slice `i`. Raises as `masks`; IndexError for a row that the store does not have."
-        case, z = self._where[i]
-        return self.masks(case)[z].astype(bool)
-
-    def rows(self,
-        cases, # case ids, or one
-    ) -> np.ndarray: # row numbers, case by case, int; empty for no case
-        "Where the slices of these cases stand in the index. Raises ValueError for an unknown case."
-        cases = [cases] if isinstance(cases, str) else list(cases)
-        for case in cases: self._check_case(case)
-        return np.concatenate([np.arange(self._first[c], self._first[c] + self._n[c]) for c in cases] or [np.zeros(0, int)])
-
-    def batch(self,
-        rows, # row numbers, in any order, repeated or not
-        masks: bool = False, # their masks too?
-    ): # (n, size, size) int16 HU; with `masks` a tuple of that and (n, size, size) uint8
-        "Copy slices into one array. Raises IndexError for a row that the store does not have."
-        out = np.empty((len(rows), self.size, self.size), "int16")
-        for target, i in zip(out, rows): target[:] = self._slice("hu", i)
-        if not masks: return out
-        truth = np.empty(out.shape, "uint8")
-        for target, i in zip(truth, rows): target[:] = self.mask(i)
-        return out, truth
-
-    def neighbours(self,
-        i: int, # row of the index
-        k: int = 1, # slices on either side, ≥ 0
-    ) -> np.ndarray: # (2k + 1, size, size) int16 HU; slice `i` in the middle
-        "Slice `i` with `k` slices below and above; the end slice is repeated, and no other case is touched."
-        case, z = self._where[i]
-        return self._map("hu", case)[np.clip(np.arange(z - k, z + k + 1), 0, self._n[case] - 1)]
+    def _slice(self, i):
+        case, z = self._at(i)
+        return self._map("hu", case)[z]
 
 def open_store(
     folder: str | Path, # what `build_store` made
 ) -> SliceStore: # ready to read; nothing is loaded but the index
     "Open a finished store. Raises FileNotFoundError where there is none, BonemetsError where a file is damaged."
     return SliceStore(folder)
+
+# %% ../nbs/10_slices.ipynb #6dbd90e9
+@patch
+def hu(self: SliceStore,
+    case: str, # a case of the store
+) -> np.ndarray: # (Z, size, size) int16 HU, read-only, mapped from disk
+    "All slices of a case. Raises ValueError for an unknown case, BonemetsError for a damaged file."
+    self._check_case(case)
+    return self._map("hu", case)
+
+@patch
+def masks(self: SliceStore,
+    case: str, # a case of the store
+) -> np.ndarray: # (Z, size, size) uint8, read-only, mapped from disk
+    "All masks of a case. Raises ValueError for an unknown case or one without a mask, BonemetsError for a damaged file."
+    self._check_case(case)
+    if not self._has_mask[case]: raise ValueError(f"case {case!r} was stored without a mask; add it to the cohort and run build_store")
+    return self._map("mask", case)
+
+@patch
+def mask(self: SliceStore,
+    i: int, # row of the index
+) -> np.ndarray: # (size, size) bool
+    "The mask of slice `i`. Raises as `masks`; IndexError for a row that the store does not have."
+    case, z = self._at(i)
+    return self.masks(case)[z].astype(bool)
+
+# %% ../nbs/10_slices.ipynb #efba5b7a
+@patch
+def rows(self: SliceStore,
+    cases, # case ids, or one
+) -> np.ndarray: # row numbers, case by case, int; empty for no case
+    "Where the slices of these cases stand in the index. Raises ValueError for an unknown case."
+    cases = [cases] if isinstance(cases, str) else list(cases)
+    for case in cases: self._check_case(case)
+    return np.concatenate([np.arange(self._first[c], self._first[c] + self._n[c]) for c in cases] or [np.zeros(0, int)])
+
+@patch
+def batch(self: SliceStore,
+    rows, # row numbers, in any order, repeated or not
+    masks: bool = False, # their masks too?
+): # (n, size, size) int16 HU; with `masks` a tuple of that and (n, size, size) uint8
+    "Copy slices into one array. Raises IndexError for a row that the store does not have; with `masks` as `masks` does."
+    out = np.empty((len(rows), self.size, self.size), "int16")
+    for target, i in zip(out, rows): target[:] = self._slice(i)
+    if not masks: return out
+    truth = np.empty(out.shape, "uint8")
+    for target, (case, z) in zip(truth, map(self._at, rows)): target[:] = self.masks(case)[z]
+    return out, truth
+
+# %% ../nbs/10_slices.ipynb #373b6854
+@patch
+def neighbours(self: SliceStore,
+    i: int, # row of the index
+    k: int = 1, # slices on either side, ≥ 0
+) -> np.ndarray: # (2k + 1, size, size) int16 HU; slice `i` in the middle
+    "Slice `i` with `k` slices below and above. Raises IndexError for a row that the store does not have."
+    case, z = self._at(i)
+    return self._map("hu", case)[np.clip(np.arange(z - k, z + k + 1), 0, self._n[case] - 1)]
+
+# %% ../nbs/10_slices.ipynb #54d0e8bd
+@patch
+def verify(self: SliceStore):  # self, where every byte is as it was written
+    "Read every file and compare its hash. Raises BonemetsError that names each damaged file."
+    bad = []
+    for case in self._n:
+        files = _files(self.folder, case)
+        stored = _stored(read_json(files["record"]))
+        bad += [str(files[k]) for k, v in stored.items() if not files[k].exists() or content_hash(files[k]) != v["hash"]]
+    if bad: raise BonemetsError(f"damaged: {', '.join(bad)}; delete and run build_store")
+    return self
+
+# %% ../nbs/10_slices.ipynb #b85a57e4
+def lesion_slices(
+    index: pd.DataFrame, # `store.index`
+) -> pd.DataFrame: # one row a case: case, patient, n_slices, n_lesion, fraction, largest_mm2; NaN where the mask is missing; empty for an empty index
+    "Count each case's slices and those with a lesion."
+    cases = index.assign(lesion=index.lesion.astype("Float64")).groupby(["case", "patient"], sort=False)
+    table = cases.agg(n_slices=("z", "size"), n_lesion=("lesion", lambda x: x.sum(skipna=False)), largest_mm2=("lesion_mm2", "max")).reset_index()
+    table = table.astype({"n_lesion": float, "largest_mm2": float})
+    return table.assign(fraction=table.n_lesion/table.n_slices)[["case", "patient", "n_slices", "n_lesion", "fraction", "largest_mm2"]]
