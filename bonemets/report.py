@@ -79,9 +79,9 @@ def choose_evaluation(
     test, n_test = tuple(splits.get("test", ())), _patients(cohort, splits.get("test", ()))
     if n_test >= MIN_HELD_OUT: return Evaluation("held-out", test, f"Held-out test: {n_test} patients that no model was trained or tuned on.")
     cases = tuple(cohort.case[cohort.case.isin({c for f in splits["folds"] for c in f["val"]} | set(test))])
-    held = f"{n_test} patients are" if n_test != 1 else "1 patient is"
-    return Evaluation("out-of-fold", cases, f"Out-of-fold over all {_patients(cohort, cases)} patients, each predicted by models that were not trained on that patient, because only "
-                      f"{held} held out and fewer than {MIN_HELD_OUT} are too few for a test set of their own.")
+    held = {0: "no patient is", 1: "only 1 patient is"}.get(n_test, f"only {n_test} patients are")
+    return Evaluation("out-of-fold", cases, f"Out-of-fold over all {_patients(cohort, cases)} patients, each predicted by models that were not trained on that patient ({held} "
+                      f"held out; below {MIN_HELD_OUT} they would be too few for a test of their own).")
 
 # %% ../nbs/40_report.ipynb #9492e792
 def leaked_rows(
@@ -276,14 +276,15 @@ def _count(v): return f"{v:,.0f}" if np.isfinite(v) else "–"
 
 def _readable_row(row, metrics, counts):
     values = {_TITLES[k]: _value(row, k) for k in metrics}
-    return dict(Model=model_label(row["model"]), source=row["source"]) | values | {_TITLES[k]: _count(row.get(k, np.nan)) for k in counts} | dict(Training=row["training"])
+    note = row["training"] if row["source"] == "this run" else ""
+    return dict(Model=model_label(row["model"]), source=row["source"]) | values | {_TITLES[k]: _count(row.get(k, np.nan)) for k in counts} | dict(note=note)
 
 def _published_row(row, metrics, counts):
     names = [k.removeprefix("weighted_").replace("hard_auc", "auc") for k in metrics]
     sd = f" ± {100*row['dice_sd']:.0f}" if "dice_sd" in row else ""
     values = {_TITLES[k]: f"{row[n]:.2f}" + (sd if n == "dice" else "") for k, n in zip(metrics, names)}
     note = "published, another cohort" + (f"; note: {row['flag']}" if row["flag"] else "")
-    return dict(Model=model_label(row["model"]), source="published") | values | {_TITLES[k]: "–" for k in counts} | dict(Training=note)
+    return dict(Model=model_label(row["model"]), source="published") | values | {_TITLES[k]: "–" for k in counts} | dict(note=note)
 
 def readable(
     table: pd.DataFrame, # what `detection_table` or `segmentation_table` gives
@@ -398,7 +399,7 @@ def _bar(ax, y, row, metric, published):
         v, low, high = (100*row.get(k, np.nan) for k in (metric, f"{metric}_low", f"{metric}_high"))
         ax.barh(y - .2, v, .36, color=_BLUE)
         if np.isfinite(low): ax.plot([low, high], [y - .2]*2, color="black", lw=1.2)
-    else: ax.text(1, y - .2, "not trained" if row is None else "undefined", fontsize=6, va="center", color=_BLUE)
+    else: ax.text(1, y - .2, "not trained" if row is None else "undefined", fontsize=7, va="center", color=_BLUE)
     if np.isfinite(published): ax.barh(y + .2, published, .36, facecolor="white", edgecolor=_GREY, hatch="////", lw=.8)
 
 def _bars_legend(fig):
@@ -414,14 +415,14 @@ def plot_bars(
     metrics, published = _METRICS[kind], published_table("segmentation" if kind == "segmentation" else "detection").set_index("model")
     models = list(dict.fromkeys([*published.index, *table.model]))
     ours = table[table.source == "this run"].set_index("model").to_dict("index")
-    fig, axes = _figure(1.9*len(metrics), .45*len(models) + 1.1, 1, len(metrics), sharey=True)
-    for ax, k in zip(axes[0], metrics):
+    fig, axes = _figure(5.6, 2*(.36*len(models) + .75), 2, 2, sharex=True, sharey=True)
+    for ax, k in zip(axes.flat, metrics):
         name = k.removeprefix("weighted_").replace("hard_auc", "auc")
         for y, m in enumerate(models): _bar(ax, y, ours.get(m), k, published[name].get(m, np.nan))
-        ax.set(xlim=(0, 100), xlabel="%", yticks=range(len(models)), yticklabels=map(model_label, models))
-        ax.set_title(_TITLES[k], fontsize=9)
+        ax.set(xlim=(0, 100), ylim=(len(models) - .5, -.5), yticks=range(len(models)), yticklabels=map(model_label, models))
+        ax.set_title(f"{_TITLES[k]}, %", fontsize=9)
         ax.spines[["top", "right"]].set_visible(False)
-    axes[0][0].invert_yaxis()
+    for ax in axes.flat[len(metrics):]: ax.remove()
     _bars_legend(fig)
     return fig
 
@@ -535,23 +536,25 @@ _STYLE = """
 *{box-sizing:border-box}
 body{font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif;color:var(--ink);margin:0 auto;max-width:1120px;padding:0 20px 60px;background:#fff}
 h1{font-size:1.8rem;line-height:1.2;margin:28px 0 6px}h2{font-size:1.3rem;margin:40px 0 8px;padding-top:10px;border-top:1px solid var(--line)}h3{font-size:1.02rem;margin:24px 0 6px}
-p,li{max-width:75ch}.soft,figcaption,caption{color:var(--soft);font-size:.88rem}
+p,li{max-width:80ch}.soft,figcaption,caption{color:var(--soft);font-size:.88rem}
 nav{display:flex;flex-wrap:wrap;gap:4px 16px;margin:14px 0}a{color:var(--blue)}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:10px;margin:16px 0}
-.card{border:1px solid var(--line);border-radius:8px;padding:8px 12px}.card b{display:block;font-size:1.45rem;font-variant-numeric:tabular-nums}.card span{color:var(--soft);font-size:.85rem}
+.card{border:1px solid var(--line);border-radius:8px;padding:8px 12px}.card b{display:block;font-size:1.45rem;font-variant-numeric:tabular-nums}.card b.word{font-size:1.1rem;line-height:1.7}.card span{color:var(--soft);font-size:.85rem}
 .notice{border-left:5px solid var(--warn);background:#fff5ec;padding:8px 14px;margin:10px 0}.notice p{margin:4px 0}
 .scroll{overflow-x:auto;margin:8px 0;border:1px solid var(--line);border-radius:6px}
 table{border-collapse:collapse;width:100%;font-size:.88rem;font-variant-numeric:tabular-nums}
 th,td{padding:6px 10px;text-align:right;vertical-align:top;border-bottom:1px solid var(--line)}
 th{background:#f3f5f7;font-weight:600;vertical-align:bottom}td:first-child,th:first-child,td.words,th.words{text-align:left}
-td.words{min-width:15em}td.value{white-space:nowrap}
+td small{display:block;color:var(--soft);white-space:nowrap}td:first-child .tag{margin-left:4px}
+tr:has(+tr.note)>td{border-bottom:0;padding-bottom:2px}tr.note td{text-align:left;padding-top:0;color:var(--soft);font-size:.82rem;font-weight:400!important}
+tr.note div{position:sticky;left:10px;width:max-content;max-width:min(100%,calc(100vw - 60px))}
 tr.published td{background:repeating-linear-gradient(45deg,#f1f1f1 0 6px,#fafafa 6px 12px);color:#4a4a4a;font-style:italic}
 tr.published td:first-child{border-left:5px solid #888}tr.this-run td:first-child{border-left:5px solid var(--blue);font-weight:600}tr.not-trained td{color:#7a828b}
 .tag{display:inline-block;border:1px solid currentColor;border-radius:9px;padding:0 7px;font-size:.72rem;font-style:normal;font-weight:400;white-space:nowrap}
 figure{margin:14px 0}figure img{max-width:100%;height:auto;border:1px solid var(--line);border-radius:6px}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(280px,1fr));gap:0 24px}
-@media(max-width:600px){body{padding:0 12px 40px;font-size:15px}h1{font-size:1.45rem}.cards{grid-template-columns:repeat(2,1fr)}td.words{min-width:11em}}
-@media print{nav{display:none}body{max-width:none;font-size:10pt;padding:0}.scroll{overflow:visible;border:0}table{font-size:7.5pt}th,td{padding:3px 4px}td.words{min-width:0}td.value{white-space:normal}
+@media(max-width:600px){body{padding:0 12px 40px;font-size:15px}h1{font-size:1.45rem}.cards{grid-template-columns:repeat(2,1fr)}}
+@media print{nav{display:none}body{max-width:none;font-size:10pt;padding:0}.scroll{overflow:visible;border:0}table{font-size:7.5pt}th,td{padding:3px 4px}td small{white-space:normal}tr.note div{max-width:none}
 figure,tr,.card{break-inside:avoid}h2,h3{break-after:avoid}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """
 
@@ -561,14 +564,16 @@ _TEMPLATE = """<!doctype html>
 {%- macro table(t, caption) %}
 <div class="scroll" tabindex="0" role="region" aria-label="{{ caption }}"><table><caption hidden>{{ caption }}</caption><thead><tr>
 {%- for c in t.columns %}<th{% if c in words %} class="words"{% endif %}>{{ c }}</th>{% endfor %}</tr></thead><tbody>
-{%- for kind, cells in t.rows %}<tr class="{{ kind|replace(' ', '-') }}">
-{%- for c, v in cells %}<td class="{{ 'words' if c in words else 'value' }}">{{ v }}{% if loop.first and kind %} <span class="tag">{{ kind }}</span>{% endif %}</td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
+{%- for kind, cells, note in t.rows %}<tr class="{{ kind|replace(' ', '-') }}">
+{%- for c, v in cells %}<td{% if c in words %} class="words"{% endif %}>{% set value, dot, interval = v.partition(" (") %}{{ value }}{% if dot %} <small>({{ interval }}</small>{% endif %}
+{%- if loop.first and kind %} <span class="tag">{{ kind }}</span>{% endif %}</td>{% endfor %}</tr>
+{%- if note %}<tr class="{{ kind|replace(' ', '-') }} note"><td colspan="{{ t.columns|length }}"><div>{{ note }}</div></td></tr>{% endif %}{% endfor %}</tbody></table></div>
 {%- endmacro %}
 <body><h1>Bone metastases on CT: report of the run “{{ name }}”</h1>
 <p class="soft">Written by bonemets {{ version }} on {{ date }}. Slice detectors, segmenters, lesions and features compared with manual masks. <b>Research software, not a medical device.</b></p>
 {%- if notices %}<div class="notice" role="note">{% for n in notices %}<p>{{ n }}</p>{% endfor %}</div>{% endif %}
 <nav>{% for s in sections %}<a href="#s{{ loop.index }}">{{ s.title }}</a>{% endfor %}</nav>
-<div class="cards">{% for value, label in cards %}<div class="card"><b>{{ value }}</b><span>{{ label }}</span></div>{% endfor %}</div>
+<div class="cards">{% for value, label in cards %}<div class="card"><b{% if not value[0].isdigit() %} class="word"{% endif %}>{{ value }}</b><span>{{ label }}</span></div>{% endfor %}</div>
 {%- for s in sections %}<section><h2 id="s{{ loop.index }}">{{ s.title }}</h2>
 {%- for b in s.blocks %}
 {%- if b.kind == "text" %}<p>{{ b.text }}</p>
@@ -589,10 +594,11 @@ def _cell(v):
     return f"{v:,.0f}" if float(v).is_integer() else f"{v:,.2f}"
 
 def _table(title, frame, note=""):
-    "A table block; a `source` column becomes the rows' class and tag."
-    shown = frame.drop(columns="source", errors="ignore")
-    kinds = frame["source"] if "source" in frame else [""]*len(frame)
-    rows = [(kind, [(c, _cell(v)) for c, v in zip(shown.columns, row)]) for kind, row in zip(kinds, shown.itertuples(index=False, name=None))]
+    "A table block; a `source` column becomes the rows' class and tag, a `note` column a line under each row."
+    shown = frame.drop(columns=["source", "note"], errors="ignore")
+    kinds, notes = (frame[c] if c in frame else [""]*len(frame) for c in ("source", "note"))
+    cells = [[(c, _cell(v)) for c, v in zip(shown.columns, row)] for row in shown.itertuples(index=False, name=None)]
+    rows = list(zip(kinds, cells, notes))
     return dict(kind="table", title=title, table=dict(columns=list(shown.columns), rows=rows), note=note)
 
 def _figure_block(run, name, fig, caption):
@@ -714,7 +720,7 @@ def render_report(
     template = Environment(autoescape=True, trim_blocks=True).from_string(_TEMPLATE)
     notices = [l for l in limits(run) if l not in _ALWAYS]
     return template.render(style=_STYLE, name=Path(run).resolve().name, version=__version__, date=date.today().isoformat(), notices=notices, cards=_cards(run, evaluation),
-                           sections=_sections(run, evaluation, threshold, n_boot, seed), words={"Training", "name", "value", "Feature", "Mask"})
+                           sections=_sections(run, evaluation, threshold, n_boot, seed), words={"name", "value"})
 
 def build_report(
     run: str | Path, # a run folder
