@@ -7,10 +7,10 @@ __all__ = ['SOURCE', 'MODELS', 'MIN_HELD_OUT', 'BRIEF_STEPS', 'published_table',
            'read_methods', 'training_table', 'training_note', 'patient_counts', 'patient_wins', 'missed_lesions',
            'detection_table', 'segmentation_table', 'model_label', 'readable', 'lesion_summary', 'radiomics_summary',
            'cohort_summary', 'patient_table', 'plot_burden', 'plot_bars', 'plot_roc', 'pick_cases', 'plot_cases',
-           'limits', 'provenance', 'render_report', 'build_report']
+           'is_synthetic', 'limits', 'provenance', 'render_report', 'build_report']
 
 # %% ../nbs/40_report.ipynb #b14d7c5a
-import base64
+import base64, warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import pandas as pd
 from .core import BonemetsError, atomic_write, read_json, read_table, write_table, write_text
 from .metrics import confusion_metrics, summarise_scores
 from .plot import plot_slice
-from .stats import bootstrap_ci
+from .stats import bootstrap_ci, weights_ci
 from .volume import read_mask, read_volume
 
 # %% ../nbs/40_report.ipynb #b64cf41e
@@ -73,11 +73,12 @@ def _patients(cohort, cases): return cohort.patient[cohort.case.isin(list(cases)
 
 def choose_evaluation(
     cohort: pd.DataFrame, # the table of cases: patient, case
-    splits: dict, # {"test": [...], "folds": [{"train": [...], "val": [...]}, …]} of case ids
+    splits: dict, # {"test": [...], "folds": [{"train": [...], "val": [...]}, …]} of case ids; its "evaluation" ("test" or "out_of_fold") goes before our rule
 ) -> Evaluation: # held-out where at least `MIN_HELD_OUT` patients are held out, else out-of-fold over all that a fold holds back
     "Decide which predictions the main tables use."
     test, n_test = tuple(splits.get("test", ())), _patients(cohort, splits.get("test", ()))
-    if n_test >= MIN_HELD_OUT: return Evaluation("held-out", test, f"Held-out test: {n_test} patients that no model was trained or tuned on.")
+    if splits.get("evaluation") == "test" or ("evaluation" not in splits and n_test >= MIN_HELD_OUT):
+        return Evaluation("held-out", test, f"Held-out test: {n_test} patients that no model was trained or tuned on.")
     cases = tuple(cohort.case[cohort.case.isin({c for f in splits["folds"] for c in f["val"]} | set(test))])
     held = {0: "no patient is", 1: "only 1 patient is"}.get(n_test, f"only {n_test} patients are")
     return Evaluation("out-of-fold", cases, f"Out-of-fold over all {_patients(cohort, cases)} patients, each predicted by models that were not trained on that patient ({held} "
@@ -161,29 +162,25 @@ def patient_wins(
     wins = lambda p, q: (np.searchsorted(q, p, "left") + np.searchsorted(q, p, "right")).sum()/2
     return np.array([[wins(p, q) for q in negative] for p in positive]).reshape(len(by), len(by))
 
-def _pooled(counts, wins, rows):
-    "Every detection metric of the patients `rows` (indices, repeats allowed)."
-    tp, fp, fn, tn = counts[rows].sum(0)
+def _pooled(counts, wins, weights):
+    "Every detection metric, (m,), of patients drawn as often as the rows of `weights` (m, n) say."
+    tp, fp, fn, tn = (weights @ counts).T
     pairs = (tp + fn)*(fp + tn)
-    return confusion_metrics(tp, fp, fn, tn) | dict(auc=wins[np.ix_(rows, rows)].sum()/pairs if pairs else np.nan)
+    auc = ((weights @ wins)*weights).sum(1)/np.where(pairs > 0, pairs, np.nan)
+    return confusion_metrics(tp, fp, fn, tn) | dict(auc=auc)
 
 # %% ../nbs/40_report.ipynb #39c52968
-def _interval(statistic, n, n_boot, seed):
-    "(low, high) of a statistic of patient indices 0…n-1; NaN where there is nothing to resample."
-    import warnings
-    if n < 2 or not np.isfinite(statistic(np.arange(n))): return np.nan, np.nan
+def _quiet(ci, *args, **kw):
+    "An interval without the warning about few patients."
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        ci = bootstrap_ci({i: np.array([i]) for i in range(n)}, statistic=lambda v: statistic(np.asarray(v, int)), n_boot=n_boot, seed=seed)
-    return ci["low"], ci["high"]
+        return ci(*args, **kw)
 
-def _with_intervals(values, statistic, n, n_boot, seed):
-    "{metric, metric_low, metric_high} for each of `values`; `statistic(rows)` gives all metrics of the patients `rows`."
-    out = {}
-    for k, v in values.items():
-        low, high = _interval(lambda rows: statistic(rows)[k], n, n_boot, seed)
-        out |= {k: v, f"{k}_low": low, f"{k}_high": high}
-    return out
+def _interval_columns(intervals):
+    "{metric: Interval} as columns: metric, metric_low, metric_high, and why there is no interval."
+    out = {k + suffix: v for k, i in intervals.items() for suffix, v in (("", i.value), ("_low", max(0, i.low)), ("_high", min(1, i.high)))}
+    without = {i.reason for i in intervals.values() if not np.isfinite(i.low)} - {""}
+    return out | dict(no_interval="; ".join(sorted(without)))
 
 # %% ../nbs/40_report.ipynb #1cfdb409
 def missed_lesions(
@@ -207,11 +204,10 @@ def _scored(table, evaluation): return table[table.case.isin(evaluation.cases)]
 def _detection_row(table, lesions, threshold, n_boot, seed):
     "Metrics, intervals and counts of one detector."
     counts, wins = patient_counts(table, threshold), patient_wins(table)
-    statistic = lambda rows: _pooled(counts.to_numpy(), wins, rows)
-    n, (n_lesions, n_missed) = len(counts), missed_lesions(table, lesions, threshold)
-    values = {k: v for k, v in statistic(np.arange(n)).items() if k in _METRICS["detection"] + _METRICS["weighted"]}
-    return _with_intervals(values, statistic, n, n_boot, seed) | dict(n_patients=n, n_cases=table.case.nunique(), n_slices=len(table), n_positive=int(counts.tp.sum() + counts.fn.sum()),
-                                                                      n_lesions=n_lesions, n_missed=n_missed)
+    estimate = lambda k: lambda weights: _pooled(counts.to_numpy(), wins, weights)[k]
+    intervals = {k: _quiet(weights_ci, estimate(k), len(counts), n_boot, seed=seed) for k in _METRICS["detection"] + _METRICS["weighted"]}
+    n = dict(n_patients=len(counts), n_cases=table.case.nunique(), n_slices=len(table), n_positive=int(counts.tp.sum() + counts.fn.sum()))
+    return _interval_columns(intervals) | n | dict(zip(("n_lesions", "n_missed"), missed_lesions(table, lesions, threshold)))
 
 def _complete(rows, kind, training):
     "The rows of this run, then `not trained` for the paper's models that have none; each with its training note."
@@ -223,7 +219,7 @@ def _complete(rows, kind, training):
 def detection_table(
     run: Path, # a run folder
     threshold: float = .5, # a slice is called positive from this probability on
-    n_boot: int = 1000, # patient resamples behind each interval
+    n_boot: int = 2000, # patient resamples behind each interval
     seed: int = 0, # of the resampling
 ) -> pd.DataFrame: # one row a detector: metrics with _low and _high (0 to 1), n_patients, n_slices, n_positive, n_lesions, n_missed, source, training
     "Table 1 of a run, in both conventions. Raises FileNotFoundError where `run` is no run folder."
@@ -235,15 +231,14 @@ def detection_table(
 # %% ../nbs/40_report.ipynb #93858206
 def _segmentation_row(scores, n_boot, seed):
     "Metrics, intervals and counts of one method."
-    s = summarise_scores(scores.assign(method="")).iloc[0].drop(["method", "reason"])
-    by = [g[list(_METRICS["segmentation"])].to_numpy(float) for _, g in scores[scores.truth_ml > 0].groupby("patient")]
-    statistic = lambda rows: dict(zip(_METRICS["segmentation"], np.concatenate([by[i] for i in rows]).mean(0))) if len(by) else {}
-    values = {k: s[f"{k}_mean"] for k in _METRICS["segmentation"]}
-    return dict(s) | (_with_intervals(values, statistic, len(by), n_boot, seed) if by else values)
+    summary = summarise_scores(scores.assign(method="")).iloc[0].drop(["method", "reason"])
+    scored = scores[scores.truth_ml > 0]
+    intervals = {k: _quiet(bootstrap_ci, scored, k, n_boot=n_boot, seed=seed) for k in _METRICS["segmentation"]}
+    return dict(summary) | _interval_columns(intervals)
 
 def segmentation_table(
     run: Path, # a run folder
-    n_boot: int = 1000, # patient resamples behind each interval
+    n_boot: int = 2000, # patient resamples behind each interval
     seed: int = 0, # of the resampling
 ) -> pd.DataFrame: # one row a method: dice, precision, recall with _low, _high, _sd; n_patients, n_cases, n_scored (cases with lesions), n_lesions, n_found, n_missed, n_false_positive; source, training
     "Table 2 of a run. Raises FileNotFoundError where `run` is no run folder."
@@ -276,7 +271,7 @@ def _count(v): return f"{v:,.0f}" if np.isfinite(v) else "–"
 
 def _readable_row(row, metrics, counts):
     values = {_TITLES[k]: _value(row, k) for k in metrics}
-    note = row["training"] if row["source"] == "this run" else ""
+    note = "; ".join(n for n in (row["training"], f"no interval: {row['no_interval']}" if row.get("no_interval") else "") if n) if row["source"] == "this run" else ""
     return dict(Model=model_label(row["model"]), source=row["source"]) | values | {_TITLES[k]: _count(row.get(k, np.nan)) for k in counts} | dict(note=note)
 
 def _published_row(row, metrics, counts):
@@ -488,6 +483,14 @@ _ALWAYS = ["The truth is a reader's masks. Where the reader was wrong or unsure,
            "The published numbers come from another cohort that is not public, with definitions that are partly not stated. They are shown for orientation; a difference from them is no finding.",
            "Research software: not a medical device, not for diagnosis or treatment."]
 
+def is_synthetic(
+    run: Path, # a run folder
+) -> bool: # its settings say `synthetic`, or a table of planted lesions lies beside its images
+    "Whether a run's cohort is made of phantoms."
+    if "synthetic" in (config := _json(run, "config.json")): return bool(config["synthetic"])
+    folders = {Path(p).parent for p in _setting(run)[0].image}
+    return any((f/"planted.parquet").exists() for f in folders | {f.parent for f in folders})
+
 def limits(
     run: Path, # a run folder
 ) -> list: # sentences
@@ -495,7 +498,7 @@ def limits(
     cohort, splits, evaluation = _setting(run)
     training, n = training_table(run), _patients(cohort, evaluation.cases)
     brief = [model_label(m) for m in training.model.unique() if "no result" in training_note(training, m)]
-    out = ["The cohort is synthetic: phantoms, not patients. Its numbers say nothing about any clinic."]*bool(_json(run, "config.json").get("synthetic"))
+    out = ["The cohort is synthetic: phantoms, not patients. Its numbers say nothing about any clinic."]*is_synthetic(run)
     if brief: out.append(f"Trained only briefly (fewer than {BRIEF_STEPS:,} steps a fold): {', '.join(brief)}. Their numbers show that everything works; they are no result.")
     if not len(training): out.append("No model was trained in this run.")
     if n < 10: out.append(f"Only {n} patients were scored. With fewer than 10, bootstrap intervals are too narrow: the truth lies outside them more often than 5 times in 100.")
@@ -553,7 +556,7 @@ tr.published td:first-child{border-left:5px solid #888}tr.this-run td:first-chil
 .tag{display:inline-block;border:1px solid currentColor;border-radius:9px;padding:0 7px;font-size:.72rem;font-style:normal;font-weight:400;white-space:nowrap}
 figure{margin:14px 0}figure img{max-width:100%;height:auto;border:1px solid var(--line);border-radius:6px}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(280px,1fr));gap:0 24px}
-@media(max-width:600px){body{padding:0 12px 40px;font-size:15px}h1{font-size:1.45rem}.cards{grid-template-columns:repeat(2,1fr)}}
+@media(max-width:600px){body{padding:0 12px 40px;font-size:15px}h1{font-size:1.45rem}.cards{grid-template-columns:repeat(2,1fr)}figure.wide{overflow-x:auto}figure.wide img{max-width:none;width:640px}}
 @media print{nav{display:none}body{max-width:none;font-size:10pt;padding:0}.scroll{overflow:visible;border:0}table{font-size:7.5pt}th,td{padding:3px 4px}td small{white-space:normal}tr.note div{max-width:none}
 figure,tr,.card{break-inside:avoid}h2,h3{break-after:avoid}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """
@@ -565,7 +568,7 @@ _TEMPLATE = """<!doctype html>
 <div class="scroll" tabindex="0" role="region" aria-label="{{ caption }}"><table><caption hidden>{{ caption }}</caption><thead><tr>
 {%- for c in t.columns %}<th{% if c in words %} class="words"{% endif %}>{{ c }}</th>{% endfor %}</tr></thead><tbody>
 {%- for kind, cells, note in t.rows %}<tr class="{{ kind|replace(' ', '-') }}">
-{%- for c, v in cells %}<td{% if c in words %} class="words"{% endif %}>{% set value, dot, interval = v.partition(" (") %}{{ value }}{% if dot %} <small>({{ interval }}</small>{% endif %}
+{%- for c, v in cells %}<td{% if c in words %} class="words"{% endif %}>{% set value, dot, interval = v.partition(" (") %}{{ value|replace(" ± ", "\u00a0±\u00a0") }}{% if dot %} <small>({{ interval }}</small>{% endif %}
 {%- if loop.first and kind %} <span class="tag">{{ kind }}</span>{% endif %}</td>{% endfor %}</tr>
 {%- if note %}<tr class="{{ kind|replace(' ', '-') }} note"><td colspan="{{ t.columns|length }}"><div>{{ note }}</div></td></tr>{% endif %}{% endfor %}</tbody></table></div>
 {%- endmacro %}
@@ -579,7 +582,7 @@ _TEMPLATE = """<!doctype html>
 {%- if b.kind == "text" %}<p>{{ b.text }}</p>
 {%- elif b.kind == "list" %}<ul>{% for t in b["items"] %}<li>{{ t }}</li>{% endfor %}</ul>
 {%- elif b.kind == "table" %}<h3>{{ b.title }}</h3>{{ table(b.table, b.title) }}{% if b.note %}<p class="soft">{{ b.note }}</p>{% endif %}
-{%- elif b.kind == "figure" %}<figure><img alt="{{ b.caption }}" src="data:image/png;base64,{{ b.data }}"><figcaption>{{ b.caption }}</figcaption></figure>
+{%- elif b.kind == "figure" %}<figure{% if b.wide %} class="wide"{% endif %}><img alt="{{ b.caption }}" src="data:image/png;base64,{{ b.data }}"><figcaption>{{ b.caption }}</figcaption></figure>
 {%- endif %}{% endfor %}</section>{% endfor %}
 </body></html>
 """
@@ -606,7 +609,7 @@ def _figure_block(run, name, fig, caption):
     if fig is None: return None
     path = Path(run)/"figures"/f"{name}.png"
     with atomic_write(path) as tmp: fig.savefig(tmp, format="png", dpi=110)
-    return dict(kind="figure", caption=caption, data=base64.b64encode(path.read_bytes()).decode())
+    return dict(kind="figure", caption=caption, wide=fig.get_figwidth() > 6, data=base64.b64encode(path.read_bytes()).decode())
 
 # %% ../nbs/40_report.ipynb #1b4089d6
 _WEIGHTED_NOTE = ("In percent, 95 % intervals over patients. Both classes, averaged with their numbers of slices as weights; AUC of hard labels, (sensitivity + specificity)/2. The published table names no convention, and its F1 is not "
@@ -709,7 +712,7 @@ def _sections(run, evaluation, threshold, n_boot, seed):
 def render_report(
     run: Path, # a run folder; `tables/` and `figures/` are written into it on the way
     threshold: float = .5, # a slice is called positive from this probability on
-    n_boot: int = 1000, # patient resamples behind each interval
+    n_boot: int = 2000, # patient resamples behind each interval
     seed: int = 0, # of the resampling
 ) -> str: # HTML, self-contained
     "The report as a string. Raises FileNotFoundError where `run` is no run folder."
@@ -725,7 +728,7 @@ def render_report(
 def build_report(
     run: str | Path, # a run folder
     threshold: float = .5, # a slice is called positive from this probability on
-    n_boot: int = 1000, # patient resamples behind each interval
+    n_boot: int = 2000, # patient resamples behind each interval
     seed: int = 0, # of the resampling
 ) -> Path: # RUN/report.html
     "Write `tables/*.csv`, `figures/*.png` and `report.html` of a run. Raises FileNotFoundError where `run` is no run folder."
