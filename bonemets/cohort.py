@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COHORT_COLUMNS', 'PATH_COLUMNS', 'read_cohort', 'write_cohort', 'lesion_burden', 'LeakageWarning', 'split_patients',
-           'check_splits', 'split_slices']
+           'check_splits', 'split_slices', 'write_splits', 'read_splits', 'write_nnunet_splits']
 
 # %% ../nbs/05_cohort.ipynb #2bb62050
 import os, re, warnings
@@ -26,7 +26,7 @@ def _bad_id(name):
 
 def _where(table, i, source):
     "How a message names row `i`: by its line in the file, as an editor counts."
-    return f"{source}, line {i + 2}" if str(source).endswith(".csv") else f"{source}, row {i}"
+    return f"line {table.index[i] + 2}" if str(source).endswith(".csv") else f"row {table.index[i]}"
 
 def _check_columns(table, source, wanted):
     missing = [c for c in wanted if c not in table]
@@ -36,17 +36,17 @@ def _check_columns(table, source, wanted):
 def _check_values(table, source, required):
     for column in required:
         empty = np.flatnonzero(table[column].isna() | (table[column].astype(str).str.strip() == ""))
-        if len(empty): raise CohortError(f"{_where(table, empty[0], source)}: {column} is empty; fill it in or delete the row")
+        if len(empty): raise CohortError(f"{source}, {_where(table, empty[0], source)}: {column} is empty; fill it in or delete the row")
     for column in ("patient", "case"):
         for i, name in enumerate(table[column]):
-            if _bad_id(name): raise CohortError(f"{_where(table, i, source)}: {column} must be fit for a file name (no slash, no leading dot), got {name!r}")
+            if _bad_id(name): raise CohortError(f"{source}, {_where(table, i, source)}: {column} must be fit for a file name (no slash, no leading dot), got {name!r}")
 
 def _check_unique(table, source):
     seen = {}
     for i, case in enumerate(table["case"]):
         first = seen.setdefault(case.casefold(), i)
         if first != i:
-            raise CohortError(f"{_where(table, i, source)}: case {case!r} stands there already on {_where(table, first, '').strip(', ')}"
+            raise CohortError(f"{source}, {_where(table, i, source)}: case {case!r} stands already on {_where(table, first, source)}"
                               f" (capitals don't count); give each scan a name of its own in the column case")
 
 # %% ../nbs/05_cohort.ipynb #e39bc2ea
@@ -72,13 +72,14 @@ def read_cohort(
     if not csv.is_file(): raise FileNotFoundError(f"there is no table of cases at {csv}; make one with scan_cohort and write_cohort, or by hand")
     try: table = pd.read_csv(csv, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
     except (ValueError, UnicodeDecodeError) as e: raise CohortError(f"{csv.name} is not a CSV with commas in UTF-8 ({e}); save it as such") from e
-    table = table.rename(columns=str.strip).apply(lambda column: column.str.strip())
-    if not require_mask and "mask" not in table: table["mask"] = ""
+    table = table.rename(columns=str.strip).fillna("").apply(lambda column: column.str.strip())
+    table = table[(table != "").any(axis=1)]
+    if not require_mask and "mask" not in table: table = table.assign(mask="")
     _check_columns(table, csv.name, ("patient", "image", "mask"))
-    if "case" not in table: table["case"] = table["patient"]
+    if "case" not in table: table = table.assign(case=table["patient"])
     _check_table(table, csv.name, require_mask)
-    for c in [c for c in PATH_COLUMNS if c in table]: table[c] = [os.path.abspath(csv.parent/p) if p else "" for p in table[c]]
-    return _order(table)
+    whole = {c: [os.path.abspath(csv.parent/p) if p else "" for p in table[c]] for c in PATH_COLUMNS if c in table}
+    return _order(table.assign(**whole))
 
 # %% ../nbs/05_cohort.ipynb #2b817c6e
 def _relative(path, folder):
@@ -214,3 +215,29 @@ def split_slices(
     names = [str(i) for i in shuffled]
     split = _sides({str(i): [int(i)] for i in shuffled}, *_deal(names, n_test, folds, rng))
     return split | _leaks("slice", "neighbouring slices of one patient stand on two sides")
+
+# %% ../nbs/05_cohort.ipynb #cf6fa1ef
+def write_splits(
+    splits: dict, # as `split_patients` or `split_slices` gives it
+    path: str | Path, # usually `splits.json`
+) -> Path: # `path`
+    "Write a split as JSON."
+    return write_json(splits, path)
+
+def read_splits(
+    path: str | Path, # a file that `write_splits` wrote
+) -> dict: # the split
+    "Read a split; whether it fits a cohort, `check_splits` tells. Raises FileNotFoundError, or CohortError where it is no split."
+    if not Path(path).is_file(): raise FileNotFoundError(f"there is no split at {path}; make one with split_patients and write_splits")
+    splits = read_json(path)
+    if isinstance(splits, dict) and isinstance(splits.get("test"), list) and isinstance(splits.get("folds"), list):
+        if all(isinstance(f, dict) and {"train", "val"} <= set(f) for f in splits["folds"]): return splits
+    raise CohortError(f"{path} must hold {{'test': [...], 'folds': [{{'train': [...], 'val': [...]}}, ...]}}; make it with split_patients and write_splits")
+
+def write_nnunet_splits(
+    splits: dict, # as `split_patients` gives it
+    path: str | Path, # `splits_final.json` in nnU-Net's preprocessed folder of the data set
+) -> Path: # `path`
+    "Write the folds as nnU-Net reads them, without the test cases. Raises CohortError for a split of slices, which nnU-Net cannot use."
+    if splits.get("unit") == "slice": raise CohortError("nnU-Net trains on cases: splits must be of cases, got one of slices")
+    return write_json([{"train": f["train"], "val": f["val"]} for f in splits["folds"]], path)
