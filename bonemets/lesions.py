@@ -9,6 +9,7 @@ __all__ = ['label_lesions', 'lesion_graph', 'lesion_table']
 import numpy as np
 import pandas as pd
 
+from .bones import REGIONS, bone_table, regions
 from .core import GeometryError
 
 # %% ../nbs/20_lesions.ipynb #0cf888c1
@@ -38,45 +39,35 @@ def _box(mask):
     y, x = np.flatnonzero(flat.any(1)), np.flatnonzero(flat.any(0))
     return tuple(slice(int(i[0]), int(i[-1]) + 1) for i in (z, y, x))
 
-def _components(mask, connectivity):
+def _components(padded, where, rule):
+    "The component 1…n of each lesion voxel under 6, 18 or 26 neighbours, and n."
     import cc3d
-    return cc3d.connected_components(mask, connectivity=connectivity, return_N=True, out_dtype=np.uint32)
+    labels, n = cc3d.connected_components(padded, connectivity=rule, return_N=True, out_dtype=np.uint32)
+    return labels.ravel()[where], int(n)
 
-def _label_slices(mask):
-    "Label each slice by itself, 8-connected; numbers do not repeat across slices."
-    nz, ny, nx = mask.shape
-    tall = np.pad(mask, ((0, 0), (0, 1), (0, 1))).reshape(1, nz*(ny + 1), nx + 1)
-    labels, n = _components(tall, 26)
-    return labels.reshape(nz, ny + 1, nx + 1)[:, :ny, :nx], n
-
-def _label_overlap(mask):
-    "Unite the sections of adjacent slices that share a pixel."
+def _overlap_components(padded, where):
+    "The component 1…n of each lesion voxel under the overlap rule, and n: slices one by one, then sections with a pixel in common united."
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
-    labels, n = _label_slices(mask)
-    pairs = [np.unique(np.stack([a[m], b[m]]), axis=1) for a, b in zip(labels[:-1], labels[1:]) if (m := (a > 0) & (b > 0)).any()]
-    a, b = np.concatenate(pairs, 1) if pairs else np.zeros((2, 0), int)
+    tall = padded.reshape(1, -1, padded.shape[2])
+    section, n = _components(tall, where, 26)
+    above = where + padded.shape[1]*padded.shape[2]
+    joins = np.flatnonzero(padded.ravel()[above])
+    a, b = section[joins], section[np.searchsorted(where, above[joins])]
     n, group = connected_components(coo_array((np.ones(len(a), bool), (a, b)), shape=(n + 1, n + 1)), directed=False)
-    return group.astype(np.int32)[labels], n - 1
-
-def _label_neighbours(mask, rule):
-    nz, ny, nx = mask.shape
-    labels, n = _components(np.pad(mask, ((0, 1), (0, 1), (0, 1))), rule)
-    return labels[:nz, :ny, :nx], n
+    return group[section], n - 1
 
 # %% ../nbs/20_lesions.ipynb #f9ee35e1
-def _head_to_foot(labels, n, min_voxels):
-    "Number components 1…n by their first voxel, reading slices from the top; components below `min_voxels` become background."
-    flat = labels[::-1].ravel()
-    where = np.flatnonzero(flat)
-    first = np.full(n + 1, flat.size)
-    first[flat[where[::-1]]] = where[::-1]
-    keep = np.bincount(flat[where], minlength=n + 1) >= min_voxels
-    keep[0] = False
-    order = [i for i in np.argsort(first, kind="stable") if keep[i]]
+def _head_to_foot(group, n, where, plane, min_voxels):
+    "The lesion number of each voxel, from its component 1…n and its place `where` in slices of `plane` pixels; 0 for components below `min_voxels`."
+    place = where % plane - where//plane*plane
+    first = np.full(n + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, group, place)
+    order = np.argsort(first, kind="stable")
+    order = order[np.bincount(group, minlength=n + 1)[order] >= min_voxels]
     number = np.zeros(n + 1, np.int32)
     number[order] = np.arange(1, len(order) + 1)
-    return number[labels], len(order)
+    return number[group], len(order)
 
 # %% ../nbs/20_lesions.ipynb #09646ea3
 def label_lesions(
@@ -90,8 +81,11 @@ def label_lesions(
     if min_voxels < 1: raise ValueError(f"min_voxels must be at least 1, got {min_voxels}")
     out, box = np.zeros(mask.shape, np.int32), _box(mask) if mask.size else None
     if box is None: return out, 0
-    labels, n = _label_overlap(mask[box]) if rule == "overlap" else _label_neighbours(mask[box], rule)
-    out[box], n = _head_to_foot(labels, int(n), min_voxels)
+    padded = np.pad(mask[box], ((0, 1), (0, 1), (0, 1)))
+    where = np.flatnonzero(padded)
+    group, n = _overlap_components(padded, where) if rule == "overlap" else _components(padded, where, rule)
+    number, n = _head_to_foot(group, n, where, padded.shape[1]*padded.shape[2], min_voxels)
+    out[box][np.unravel_index(where, padded.shape)] = number
     return out, n
 
 # %% ../nbs/20_lesions.ipynb #b0430a2c
@@ -113,7 +107,7 @@ def _row_ends(lesion, y):
 # %% ../nbs/20_lesions.ipynb #fd8ffe45
 def _slice_sections(z, labels, ct_hu, probability, spacing_mm):
     "The sections in one slice: a dict of arrays, one entry a lesion that shows there."
-    y, x = np.nonzero(labels)
+    y, x = np.nonzero(labels > 0)
     order = np.argsort(labels[y, x], kind="stable")
     y, x = y[order], x[order]
     lesion = labels[y, x]
@@ -126,10 +120,13 @@ def _slice_sections(z, labels, ct_hu, probability, spacing_mm):
     out |= dict(hu=total(ct_hu[y, x]), max_hu=total(ct_hu[y, x], np.maximum)) if ct_hu is not None else {}
     return out | (dict(p=total(probability[y, x], np.maximum)) if probability is not None else {})
 
-def _sections(labels, ct_hu, probability, spacing_mm):
-    "All sections of a label map that is not empty, as a table ordered by z."
+def _occupied(labels):
+    "The slices that hold anything."
+    return np.flatnonzero(labels.reshape(len(labels), -1).any(1)) if labels.size else np.zeros(0, int)
+
+def _sections(labels, occupied, ct_hu, probability, spacing_mm):
+    "All sections in these slices of a label map, as a table ordered by z."
     at = lambda a, z: None if a is None else a[z]
-    occupied = np.flatnonzero(labels.reshape(len(labels), -1).any(1))
     parts = [_slice_sections(z, labels[z], at(ct_hu, z), at(probability, z), spacing_mm) for z in occupied]
     return pd.DataFrame({k: np.concatenate([p[k] for p in parts]) for k in parts[0]})
 
@@ -166,10 +163,42 @@ def lesion_graph(
     graph.add_edges_from((lesion[i].item(), lesion[j].item(), {"gap": max(0, int(gap[i, j]))}) for i, j in zip(a, b))
     return graph
 
+# %% ../nbs/20_lesions.ipynb #d43f93c4
+_bears_weight = {"spine": True, "pelvis": True, "skull": False, "rib": False}  # of a region; an extremity may be an arm or a leg
+
+def _bone_names(scheme, n):
+    "Bones with ids below `n` as a table: id, region, name, weight_bearing (NA where the scheme cannot tell)."
+    region = regions(np.arange(n), scheme)
+    names = {v: k for k, v in REGIONS.items()}
+    out = pd.DataFrame({"id": np.arange(n), "region": [names.get(r) for r in region.tolist()]})[region > 0]
+    given = bone_table() if isinstance(scheme, str) else scheme if isinstance(scheme, pd.DataFrame) else pd.DataFrame({"id": [0]})
+    out = out.merge(given[[c for c in given if c in ("id", "name", "weight_bearing")]], on="id", how="left")
+    if "name" not in out: out["name"] = [f"bone {i}" for i in out["id"]]
+    return out if "weight_bearing" in out else out.assign(weight_bearing=out.region.map(_bears_weight))
+
+def _overlaps(labels, occupied, bones):
+    "How many voxels each lesion shares with each label of the bone map: columns lesion, id, n."
+    parts, width = [], int(bones.max()) + 1
+    for z in occupied:
+        inside = labels[z] > 0
+        key, n = np.unique(labels[z][inside].astype(np.int64)*width + bones[z][inside], return_counts=True)
+        parts.append(pd.DataFrame({"lesion": key//width, "id": key % width, "n": n}))
+    return pd.concat(parts).groupby(["lesion", "id"], as_index=False).n.sum()
+
+def _name_bones(t, labels, occupied, bones, scheme):
+    "The columns bone, region, region_confidence and weight_bearing for lesions `t` (columns lesion, n)."
+    shared = _overlaps(labels, occupied, bones).merge(_bone_names(scheme, int(bones.max()) + 1), on="id")
+    best = shared.sort_values(["n", "id"], ascending=[False, True]).drop_duplicates("lesion")
+    in_region = shared.groupby(["lesion", "region"], as_index=False).n.sum().rename(columns={"n": "in_region"})
+    found = t[["lesion", "n"]].merge(best.drop(columns="n").merge(in_region, on=["lesion", "region"]), on="lesion", how="left")
+    return dict(bone=found["name"].fillna("unknown").to_numpy(object), region=found.region.fillna("unknown").to_numpy(object),
+                region_confidence=(found.in_region/found.n).to_numpy(float), weight_bearing=found.weight_bearing.astype("boolean").array)
+
 # %% ../nbs/20_lesions.ipynb #debc031a
 _dtypes = dict(lesion="int64", n_voxels="int64", volume_ml="float64", z_first="int64", z_last="int64", centroid_z="float64", centroid_y="float64",
                centroid_x="float64", centroid_mm_x="float64", centroid_mm_y="float64", centroid_mm_z="float64", bbox="object",
-               max_diameter_mm="float64", mean_hu="float64", max_hu="float64", max_probability="float64", n_neighbours="int64", cluster="int64")
+               max_diameter_mm="float64", mean_hu="float64", max_hu="float64", max_probability="float64", bone="object", region="object", region_confidence="float64",
+               weight_bearing="boolean", n_neighbours="int64", cluster="int64")
 
 def _check_spacing(spacing_mm):
     s = np.asarray(spacing_mm, float)
@@ -177,11 +206,12 @@ def _check_spacing(spacing_mm):
         raise ValueError(f"spacing_mm must be three positive numbers (z, y, x) in mm, got {spacing_mm}")
     return s
 
-def _check_labels(labels):
-    labels = _check_3d(labels, "labels")
+def _check_labels(labels, name="labels"):
+    labels = _check_3d(labels, name)
     if not np.issubdtype(labels.dtype, np.integer):
-        raise TypeError(f"labels must be whole numbers (0 background, 1… lesions), got {labels.dtype}; make them from a mask with label_lesions")
-    if labels.size and labels.min() < 0: raise ValueError(f"labels must not be negative, got {labels.min()}")
+        hint = "; make them from a mask with label_lesions" if name == "labels" else ""
+        raise TypeError(f"{name} must be whole numbers with 0 for background, got {labels.dtype}{hint}")
+    if labels.size and labels.min() < 0: raise ValueError(f"{name} must not be negative, got {labels.min()}")
     return labels
 
 def _check_same_grid(array, labels, name):
@@ -194,6 +224,8 @@ def _check_same_grid(array, labels, name):
     return array
 
 # %% ../nbs/20_lesions.ipynb #2b8a7cc0
+_no_bones = dict(bone="unknown", region="unknown", region_confidence=np.nan, weight_bearing=pd.NA)
+
 def _add_up(sections):
     "Sections added up to lesions: one row a lesion."
     s = sections.assign(zn=sections.z*sections.n)
@@ -225,14 +257,19 @@ def lesion_table(
     labels, # (Z, Y, X) whole numbers, 0 background: what `label_lesions` returns; gaps in the numbers are fine
     spacing_mm: tuple, # voxel size (z, y, x), mm
     ct_hu=None, # (Z, Y, X) CT on the same grid, HU; None: `mean_hu` and `max_hu` are NaN
+    bones=None, # (Z, Y, X) label map of bones on the same grid; None: bone and region are "unknown", `weight_bearing` is NA
     probability=None, # (Z, Y, X) map of a method's probability on the same grid, 0 to 1; None: `max_probability` is NaN
     origin_mm: tuple = (0, 0, 0), # where voxel (0, 0, 0) lies, (x, y, z) LPS, mm
     direction=None, # 3 x 3 direction cosines, columns the axes x, y, z; None: the identity
+    scheme="totalsegmentator", # what the bone labels mean: that name, a dict label -> region, or a table (id, region[, name, weight_bearing])
     within_slices: int = 10, # the widest gap between neighbours, slices
 ) -> pd.DataFrame: # one row a lesion, ordered by its number; no lesions give no rows and all columns
     "Measure every lesion. Raises GeometryError for arrays on different grids, ValueError for bad values, TypeError for labels that are no whole numbers."
     labels, spacing_mm = _check_labels(labels), _check_spacing(spacing_mm)
     ct_hu, probability = _check_same_grid(ct_hu, labels, "ct_hu"), _check_same_grid(probability, labels, "probability")
-    if not labels.any(): return pd.DataFrame({k: pd.Series(dtype=t) for k, t in _dtypes.items()})
-    t = _add_up(_sections(labels, ct_hu, probability, spacing_mm))
-    return pd.DataFrame(_measure(t, spacing_mm, origin_mm, direction, within_slices))[list(_dtypes)].astype(_dtypes)
+    bones = _check_labels(_check_same_grid(bones, labels, "bones"), "bones") if bones is not None else None
+    occupied = _occupied(labels)
+    if not len(occupied): return pd.DataFrame({k: pd.Series(dtype=t) for k, t in _dtypes.items()})
+    t = _add_up(_sections(labels, occupied, ct_hu, probability, spacing_mm))
+    named = _name_bones(t, labels, occupied, bones, scheme) if bones is not None else _no_bones
+    return pd.DataFrame(_measure(t, spacing_mm, origin_mm, direction, within_slices) | named)[list(_dtypes)].astype(_dtypes)

@@ -53,7 +53,8 @@ def readme():
         elif cell.cell_type == "code": cells.append(cell)
         else: cell.source = link(cell.source); cells.append(cell)
     notebook.cells = [c for c in cells if c.cell_type != "code" or c.source or c.outputs]
-    text, _ = MarkdownExporter(config=None).from_notebook_node(notebook)
+    notebook.metadata["language_info"] = {"name": "python"}
+    text, _ = MarkdownExporter().from_notebook_node(notebook)
     text = "\n".join(line.rstrip() for line in text.splitlines())
     return NOTE + re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV, CONSTRAINTS = ROOT/".venv", ROOT/"constraints.txt"
 PYTHON, UV_BIN, STAMP = VENV/"bin"/"python", VENV/"bin"/"uv", VENV/".setup-stamp"
-KEYED = ["constraints.txt", "settings.ini", "setup.py", "pyproject.toml", "tools/requirements.py", "tools/radiomics.py", "tools/setup_env.py"]
+KEYED = ["constraints.txt", "settings.ini", "setup.py", "pyproject.toml", "tools/requirements.py", "tools/build_pyradiomics.py", "tools/setup_env.py"]
 UV = "0.13.9"
 IMPORTS = "import numpy, pandas, scipy, SimpleITK, torch, torchvision, fastai, timm, monai, nbdev, radiomics, bonemets"
 
@@ -74,7 +74,7 @@ def install(env, newest):
     say("installing the newest version of every dependency" if newest else "installing the versions of constraints.txt (some GB the first time)")
     run(*pip, *rule, *wanted, env=env)
     run(*pip, "--no-deps", "--no-build-isolation", "--editable", ROOT, env=env)
-    run(PYTHON, ROOT/"tools"/"radiomics.py", env=env)
+    run(PYTHON, ROOT/"tools"/"build_pyradiomics.py", env=env)
     run(UV_BIN, "pip", "check", "--python", PYTHON, env=env)
     run(PYTHON, "-c", IMPORTS, env=env)
 

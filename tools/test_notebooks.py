@@ -43,7 +43,7 @@ def environment(workers):
 def start(path, flags, env):
     "Test `path` in a new process: seconds, and what it printed if it failed (None if it passed)."
     begin = time.time()
-    command = [sys.executable, __file__, "--one", str(path), "--flags", " ".join(flags)]
+    command = [sys.executable, "-P", __file__, "--one", str(path), "--flags", " ".join(flags)]
     try: done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=TIMEOUT)
     except subprocess.TimeoutExpired: return time.time()-begin, f"stopped after {TIMEOUT} s"
     text = None if done.returncode == 0 else f"{done.stdout}\n(exit status {done.returncode})"

@@ -1,4 +1,4 @@
-"""Build and install pyradiomics into the Python that runs this file: `python tools/radiomics.py`.
+"""Build and install pyradiomics into the Python that runs this file: `python tools/build_pyradiomics.py`.
 
 pyradiomics 3.0.1 publishes no wheel for Python >= 3.10. Its build imports NumPy and versioneer, so it runs without build
 isolation after those are installed. The versioneer.py beside its setup.py calls `configparser.SafeConfigParser` and `readfp`,
