@@ -76,7 +76,7 @@ def install(env, newest):
     run(*pip, "--no-deps", "--no-build-isolation", "--editable", ROOT, env=env)
     run(PYTHON, ROOT/"tools"/"build_pyradiomics.py", env=env)
     run(UV_BIN, "pip", "check", "--python", PYTHON, env=env)
-    run(PYTHON, "-c", IMPORTS, env=env)
+    run(PYTHON, "-W", "ignore", "-c", IMPORTS, env=env)
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
