@@ -23,7 +23,8 @@ def _binary(x, name):
 def _pair(truth, pred, names=("truth", "pred")):
     "Both as bool arrays of one shape."
     truth, pred = _binary(truth, names[0]), _binary(pred, names[1])
-    if truth.shape != pred.shape: raise ValueError(f"{names[1]} must have {names[0]}'s shape {truth.shape}, got {pred.shape}; resample it onto the same grid")
+    if truth.shape != pred.shape: 
+        raise ValueError(f"{names[1]} must have {names[0]}'s shape {truth.shape}, got {pred.shape}; resample it onto the same grid")
     return truth, pred
 
 def voxel_counts(
@@ -104,7 +105,7 @@ def _label_map(x, name):
     if x.size and x.min() < 0: raise ValueError(f"{name} must hold labels ≥ 0, got {x.min()}")
     return x
 
-def _labels_in(x): return np.unique(x[x > 0])
+def _n_labels(x): return len(np.unique(x[x > 0]))
 
 def lesion_counts(
     truth_labels: np.ndarray, # label map (Z,Y,X) of the true lesions, int32, 0 background
@@ -113,9 +114,10 @@ def lesion_counts(
     "Count the lesions found, missed and invented. Raises TypeError for masks, ValueError for shapes that differ or negative labels."
     truth, pred = _label_map(truth_labels, "truth_labels"), _label_map(pred_labels, "pred_labels")
     if truth.shape != pred.shape: raise ValueError(f"pred_labels must have truth_labels' shape {truth.shape}, got {pred.shape}")
-    both = (truth > 0) & (pred > 0)
-    n, n_found = len(_labels_in(truth)), len(_labels_in(truth[both]))
-    return dict(n_lesions=n, n_found=n_found, n_missed=n - n_found, n_false_positive=len(_labels_in(pred)) - len(_labels_in(pred[both])))
+    at = np.flatnonzero(truth) # lesions are sparse: look at their voxels only
+    t, p = truth.ravel()[at], pred.ravel()[at]
+    n, n_found = _n_labels(t), _n_labels(t[p > 0])
+    return dict(n_lesions=n, n_found=n_found, n_missed=n - n_found, n_false_positive=_n_labels(pred.ravel()[np.flatnonzero(pred)]) - _n_labels(p))
 
 # %% ../nbs/11_metrics.ipynb #0b9e4d75
 def confusion_metrics(
@@ -150,7 +152,8 @@ def _missing_class(truth):
 
 def _probabilities(probability):
     p = np.asarray(probability, float)
-    if p.size and not ((p >= 0) & (p <= 1)).all(): raise ValueError(f"probability must lie in 0…1 without NaN, got values from {p.min()} to {p.max()}")
+    inside = (p >= 0) & (p <= 1)
+    if not inside.all(): raise ValueError(f"probability must lie in 0…1 without NaN, got values from {p.min()} to {p.max()}")
     return p
 
 def detection_metrics(
@@ -158,7 +161,7 @@ def detection_metrics(
     probability: np.ndarray, # (n,) the detector's output, 0…1
     threshold: float = 0.5, # a slice is called positive from this probability on, 0…1
 ) -> dict: # accuracy, precision, recall, f1, auc, weighted_precision, weighted_recall, weighted_f1, hard_auc; n_slices, n_positive, reason
-    "Metrics of a slice detector, in both conventions; undefined ones are NaN with a `reason`. Raises ValueError for inputs out of range or of unequal length."
+    "Metrics of a slice detector in both conventions; undefined ones are NaN with a `reason`. Raises ValueError for bad ranges or lengths."
     truth, p = _binary(truth, "truth"), _probabilities(probability)
     if truth.shape != p.shape or p.ndim != 1: raise ValueError(f"truth and probability must be (n,) of one length, got {truth.shape} and {p.shape}")
     if not 0 <= threshold <= 1: raise ValueError(f"threshold must lie in 0…1, got {threshold}")
@@ -196,7 +199,8 @@ def _empty_cases(rows):
 def _lesion_sums(rows):
     if not set(_LESIONS) <= set(rows): return {}
     sums = {k: int(rows[k].sum()) for k in _LESIONS}
-    return sums | dict(lesion_sensitivity=_over(sums["n_found"], sums["n_lesions"], sums["n_lesions"] > 0), false_positives_per_case=rows.n_false_positive.mean())
+    sensitivity = _over(sums["n_found"], sums["n_lesions"], sums["n_lesions"] > 0)
+    return sums | dict(lesion_sensitivity=sensitivity, false_positives_per_case=rows.n_false_positive.mean())
 
 def _reason(n_scored, n_empty):
     if not n_scored: return "no case with a lesion: no overlap to average"
@@ -209,7 +213,7 @@ def _summary(rows):
 
 def summarise_scores(
     scores: pd.DataFrame, # one row a method and case: columns case, method and those of `case_scores`; optional patient and those of `lesion_counts`
-) -> pd.DataFrame: # one row a method in order of appearance: n_*, dice_mean, dice_sd, …, pooled_dice, …, case_specificity, empty_false_positive_ml, reason; no rows for no scores
-    "Mean ± SD over cases with lesions, pooled overlap, lesion counts and clean cases of each method. Raises ValueError for missing columns, double rows, or a Dice missing."
+) -> pd.DataFrame: # a row a method: n_*, dice_mean, dice_sd, …, pooled_dice, …, case_specificity, empty_false_positive_ml, reason; none for no scores
+    "Mean ± SD over cases with lesions, pooled overlap, lesion counts. Raises ValueError for missing columns, double rows, a Dice missing."
     _check_scores(scores)
     return pd.DataFrame([dict(method=name, **_summary(rows)) for name, rows in scores.groupby("method", sort=False)])
