@@ -41,20 +41,21 @@ def copy_batch(flat, rows):
     return out
 
 
-def seconds(fn, *args):
+def seconds(read, store, n_batch, rng, n=8):
+    "Seconds a batch, over `n` batches of other rows: one alone would mostly time the allocator."
+    batches = [rng.choice(len(store), n_batch, replace=False) for _ in range(n)]
     start = time.perf_counter()
-    fn(*args)
-    return time.perf_counter() - start
+    for rows in batches: read(rows)
+    return (time.perf_counter() - start)/n
 
 
 def measure(store, flat, n_batch, rounds):
-    "Seconds per batch of either reader, in turns, the order changing, on the same rows."
-    rng, times = make_rng(0, "order"), []
+    "Seconds a batch, (rounds, 2): store and bare memmap, in turns, the order changing."
+    rng, readers = make_rng(0, "order"), [store.batch, lambda rows: copy_batch(flat, rows)]
+    times = np.empty((rounds, 2))
     for r in range(rounds):
-        rows = rng.choice(len(store), n_batch, replace=False)
-        pair = [(0, store.batch, (rows,)), (1, copy_batch, (flat, rows))]
-        times.append([t for _, t in sorted((k, seconds(fn, *args)) for k, fn, args in (pair if r % 2 else pair[::-1]))])
-    return np.array(times)
+        for k in ((0, 1) if r % 2 else (1, 0)): times[r, k] = seconds(readers[k], store, n_batch, rng)
+    return times
 
 
 def main():
@@ -70,7 +71,7 @@ def main():
         times = measure(store, flat, args.batch, args.rounds)
     a, b = np.median(times, axis=0)*1000
     ratio = times[:, 0]/times[:, 1]
-    print(f"{len(rows)} of {args.cases*args.slices} slices compared: equal; batches of {args.batch}, {args.rounds} rounds")
+    print(f"{len(rows)} of {args.cases*args.slices} slices compared: equal; batches of {args.batch}, {args.rounds} rounds of 8")
     print(f"store {a:.2f} ms, bare memmap {b:.2f} ms a batch; median ratio {np.median(ratio):.3f} (quartiles {np.quantile(ratio, .25):.3f} to {np.quantile(ratio, .75):.3f})")
 
 
