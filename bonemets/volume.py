@@ -122,12 +122,18 @@ class Volume:
         return Volume(array, self.spacing_mm, self.origin_mm, self.direction)
 
 # %% ../nbs/01_volume.ipynb #a10c4940
+def _storable(array):
+    "A type that image files have: bool becomes uint8, half floats and 64-bit numbers become float32 and int32."
+    kind = {"bool": "uint8", "float16": "float32", "float64": "float32", "int64": "int32", "uint64": "int32"}.get(array.dtype.name, array.dtype.name)
+    if array.dtype.name in ("int64", "uint64") and array.size and max(-int(array.min()), int(array.max())) > 2**31 - 1: raise ValueError("array must fit into 32 bits to be stored")
+    return array.astype(kind, copy=False)
+
 def to_sitk(
     volume: Volume, # any
 ):  # a SimpleITK image; bool becomes uint8
     "The same volume as a SimpleITK image."
     import SimpleITK as sitk
-    img = sitk.GetImageFromArray(volume.array.astype(np.uint8) if volume.array.dtype == bool else volume.array)
+    img = sitk.GetImageFromArray(_storable(volume.array))
     img.SetSpacing(volume.spacing_mm[::-1])
     img.SetOrigin(volume.origin_mm)
     img.SetDirection(volume.direction.ravel().tolist())
@@ -184,6 +190,12 @@ def _open_maybe_gzip(path):
     with open(path, "rb") as f: zipped = f.read(2) == b"\x1f\x8b"
     return gzip.open(path) if zipped else open(path, "rb")
 
+def _nifti_notes(nifti):
+    "What is doubtful about a NIfTI header's two frames."
+    if not (nifti["qform_code"] or nifti["sform_code"]): return ("the NIfTI header has neither qform nor sform: left and right are a guess",)
+    both = nifti["qform_code"] and nifti["sform_code"]
+    return ("the NIfTI header's qform and sform differ; SimpleITK's choice is taken",) if both and not np.allclose(nifti.get_qform(), nifti.get_sform(), atol=0.05) else ()
+
 def _read_nifti(path, head):
     "(array, notes) of a NIfTI file, from its bytes; gzip verifies its checksum on the way."
     try:
@@ -196,8 +208,7 @@ def _read_nifti(path, head):
     array = np.frombuffer(raw, kind, int(np.prod(head.shape)), start).reshape(head.shape).astype(kind.newbyteorder("="))
     slope, intercept = nifti.get_slope_inter()
     if (slope, intercept) not in ((None, None), (1, 0)): array = array * slope + intercept
-    unplaced = not (nifti["qform_code"] or nifti["sform_code"])
-    return array, ("the NIfTI header has neither qform nor sform: left and right are a guess",) if unplaced else ()
+    return array, _nifti_notes(nifti)
 
 # %% ../nbs/01_volume.ipynb #e54b98ba
 def _compressed_meta(path):
@@ -401,20 +412,28 @@ class _Slice:
     position: tuple | None # ImagePositionPatient
     plane: tuple | None # ImageOrientationPatient
     spacing: tuple | None # PixelSpacing (y, x)
+    lossy: bool # was the slice ever compressed with loss?
 
     def __str__(self): return self.path.name + (f" (instance {self.number})" if self.number >= 0 else "")
 
 _TAGS = ["SeriesInstanceUID", "SeriesNumber", "InstanceNumber", "Rows", "Columns", "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient",
-         "PixelSpacing", "Modality", "ImageType"]
+         "PixelSpacing", "SOPClassUID", "ImageType", "LossyImageCompression"]
 
 def _slice(path, ds):
-    "A `_Slice` from a pydicom data set."
+    "A `_Slice` from a pydicom data set. Raises VolumeError where the file ends before its geometry."
+    if not ds.get("SeriesInstanceUID") or "Rows" not in ds: raise _damaged(path)
     one = lambda key, default: (_numbers(ds, key, 1) or (default,))[0]
     return _Slice(path, str(ds.get("SeriesInstanceUID", "")), one("SeriesNumber", 0), int(one("InstanceNumber", -1)), (int(one("Rows", 0)), int(one("Columns", 0))),
-                  int(one("NumberOfFrames", 1)), _numbers(ds, "ImagePositionPatient", 3), _numbers(ds, "ImageOrientationPatient", 6), _numbers(ds, "PixelSpacing", 2))
+                  int(one("NumberOfFrames", 1)), _numbers(ds, "ImagePositionPatient", 3), _numbers(ds, "ImageOrientationPatient", 6), _numbers(ds, "PixelSpacing", 2),
+                  ds.get("LossyImageCompression") == "01")
 
 # %% ../nbs/01_volume.ipynb #9d8a1278
-def _is_ct(ds): return str(ds.get("Modality", "")) == "CT" and "Rows" in ds and "LOCALIZER" not in str(ds.get("ImageType", ""))
+_CT_CLASSES = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2") # CT, enhanced CT, legacy converted CT
+
+def _is_ct(ds):
+    "Is it a CT slice, and no localizer?"
+    kind = ds.get("SOPClassUID") or ds.file_meta.get("MediaStorageSOPClassUID")
+    return kind in _CT_CLASSES and "LOCALIZER" not in str(ds.get("ImageType", ""))
 
 def _dicom_head(path):
     "The geometry tags of a DICOM file; None for a file that is no DICOM."
@@ -427,7 +446,7 @@ def _find_series(folder):
     "The CT slices directly in a folder, by series, in the order of their series numbers. Localizers and other modalities are left out."
     heads = [(p, ds) for p in sorted(Path(folder).iterdir()) if p.is_file() and (ds := _dicom_head(p)) is not None]
     with _quiet_dicom(): slices = [_slice(p, ds) for p, ds in heads if _is_ct(ds)]
-    if not slices: raise VolumeError(f"{folder} must hold a CT series, got {len(heads)} DICOM files that are no CT slices; name the folder in which the slices lie")
+    if not slices: raise VolumeError(f"{folder} must hold the files of a CT series, got {len(heads)} DICOM files and no CT slice among them; name the folder in which the slices lie")
     slices.sort(key=lambda s: (s.series_number, s.series))
     return [list(group) for _, group in itertools.groupby(slices, key=lambda s: s.series)]
 
@@ -466,7 +485,7 @@ def _check_gaps(slices, along, folder):
     gaps = np.diff(along)
     twice = np.flatnonzero(gaps < 0.01)
     if len(twice): raise GeometryError(f"{folder}: {slices[twice[0]]} and {slices[twice[0] + 1]} lie at the same place; remove the one that does not belong (pairs like this: {len(twice)})")
-    usual = np.median(gaps)
+    usual = np.sort(gaps)[(len(gaps) - 1) // 2]
     bad = np.flatnonzero(np.abs(gaps - usual) > 0.1 * usual)
     if not len(bad): return
     what = "a slice is missing" if gaps[bad[0]] > 1.5 * usual else "the slices are unevenly spaced"
@@ -512,7 +531,7 @@ def _read_series(folder, series=None):
     slices, head = _stack(folder, series)
     hu = np.empty(head.shape, np.float32)
     for i, s in enumerate(slices): hu[i] = _slice_hu(s)
-    return hu, head, ()
+    return hu, head, ("the series was compressed with loss",) if any(s.lossy for s in slices) else ()
 
 # %% ../nbs/01_volume.ipynb #8bfa6f5e
 def _open_seg(path):
@@ -555,7 +574,9 @@ def _read_seg(path, segments=None):
     except RuntimeError as e:
         if "overlap" in str(e).lower(): raise VolumeError(f"{path}: its segments overlap, so that no label map can hold them; read them one by one with read_mask(labels=)") from None
         raise GeometryError(f"{path}: its frames do not lie on one straight, even grid; export it again from the CT's own slices") from None
-    except ValueError: raise VolumeError(f"{path} must be a binary segmentation, got one with fractions; threshold it first") from None
+    except Exception:
+        if seg.segmentation_type.value == "FRACTIONAL": raise VolumeError(f"{path} must be a binary segmentation, got one with fractions; threshold it first") from None
+        raise _damaged(path) from None
     return grid.array, _affine_header(grid.array.shape, grid.affine), ()
 
 # %% ../nbs/01_volume.ipynb #e02bb357
@@ -630,7 +651,7 @@ def _write_nifti_like(native, path, like):
     "NIfTI from NIfTI: the bytes of the frame are the source's."
     from nibabel import Nifti1Image, Nifti2Image, save
     with _open_maybe_gzip(like) as f: source = _nifti_header(f.read(540))
-    array = native.array.astype(np.uint8) if native.array.dtype == bool else native.array
+    array = _storable(native.array)
     kind = Nifti2Image if source.sizeof_hdr == 540 else Nifti1Image
     header = kind.header_class()
     header.set_data_dtype(array.dtype)
