@@ -257,6 +257,13 @@ def _bone_share(hu, mask):
     box = _box(mask)
     return float(binary_dilation(hu[box] > BONE_ABOVE_HU, iterations=2)[mask[box]].mean())
 
+def _contrast_hu(hu, mask):
+    "How far a mask's mean HU is from that of the two voxels around it; NaN where nothing is around it."
+    from scipy.ndimage import binary_dilation
+    hu, mask = hu[_box(mask)], mask[_box(mask)]
+    shell = binary_dilation(mask, iterations=2) & ~mask
+    return float(abs(hu[mask].mean() - hu[shell].mean())) if shell.any() else float("nan")
+
 def _empty_fault(path):
     return _fault("empty_mask", "mask", path, "no voxel is lesion; right for a lesion-free control, else it was not finished or not exported", "warning")
 
@@ -271,9 +278,10 @@ def _dicom_ids(path):
     "Hashes of a DICOM folder's identifiers; empty for files of other kinds."
     import pydicom
     for p in sorted(Path(path).iterdir()) if Path(path).is_dir() else ():
-        try: d = pydicom.dcmread(p, stop_before_pixels=True, specific_tags=list(_DICOM_IDS))
-        except (pydicom.errors.InvalidDicomError, OSError): continue
-        return {k: content_hash(str(d.get(k))) for k in _DICOM_IDS if str(d.get(k) or "").strip()}
+        with warnings.catch_warnings(action="ignore"), pydicom.config.disable_value_validation():      # its warnings quote values
+            try: d = pydicom.dcmread(p, stop_before_pixels=True, specific_tags=list(_DICOM_IDS))
+            except (pydicom.errors.InvalidDicomError, OSError): continue
+            return {k: content_hash(str(d.get(k))) for k in _DICOM_IDS if str(d.get(k) or "").strip()}
     return {}
 
 def _check_labels(role, path, image, ct):
@@ -286,7 +294,7 @@ def _check_labels(role, path, image, ct):
     facts = {"mask_hash": content_hash(np.packbits(mask), list(mask.shape))}
     if fault or ct is None: return fault, facts
     fault = _air_fault(ct.array, mask, path)
-    return fault, facts if fault else facts | {"bone_share": _bone_share(ct.array, mask)}
+    return fault, facts if fault else facts | {"bone_share": _bone_share(ct.array, mask), "contrast_hu": _contrast_hu(ct.array, mask)}
 
 def _check_case(image, mask, bones):
     "All about one case: its findings, and the facts that are compared between cases."
@@ -310,22 +318,35 @@ def _twins(rows, facts, name):
         value = facts[row["case"]].get(name)
         if value and first.setdefault(value, row) is not row: yield first[value], row
 
+def _less_fitting(pair, facts):
+    "(the case of two whose mask stands out less from what is around it, or else the later one; a few words why)."
+    contrast = [facts[r["case"]].get("contrast_hu", np.nan) for r in pair]
+    if not min(contrast) < 0.7*max(contrast): return pair[1], "which of the two is wrong cannot be told from here"
+    return pair[int(np.argmin(contrast))], f"its mask stands out by {min(contrast):.0f} HU here and by {max(contrast):.0f} HU there, so this one is the likelier mistake"
+
+def _misfit(pair, facts, findings):
+    "Which of two cases with one mask it does not belong to, and why."
+    for r in pair:
+        for f in findings[r["case"]]:
+            if f["file"] == r["mask"]: return r, f["text"]
+    return _less_fitting(pair, facts)
+
 def _image_twins(rows, facts):
+    "One volume under two names: (first case, second case, the likelier mistake, finding)."
     for a, b in _twins(rows, facts, "image_hash"):
         same = a["patient"] == b["patient"]
-        text = f"same voxels as the image of case {a['case']}, of {'the same' if same else 'another'} patient"
-        yield a, b, _fault("duplicate_image", "image", b["image"], text, "warning" if same else "error")
+        bad, why = _less_fitting((a, b), facts)
+        text = f"same voxels as the image of case {(a if bad is b else b)['case']}, of {'the same' if same else 'another'} patient; {why}"
+        yield a, b, bad, _fault("duplicate_image", "image", bad["image"], text, "warning" if same else "error")
 
 def _mask_twins(rows, facts, findings, known):
     "One mask for two images: (the case that it does not fit, or else the later one, finding)."
-    for pair in _twins(rows, facts, "mask_hash"):
-        if tuple(r["case"] for r in pair) in known: continue
-        misfit = [r for r in pair if any(f["file"] == r["mask"] for f in findings[r["case"]])]
-        bad = misfit[0] if misfit else pair[1]
-        other = pair[0] if bad is pair[1] else pair[1]
-        why = next(f["text"] for f in findings[bad["case"]] if f["file"] == bad["mask"]) if misfit else "one of the two belongs to another case"
-        level = "error" if misfit or bad["patient"] != other["patient"] else "warning"
-        yield bad, _fault("mask_of_another_case", "mask", bad["mask"], f"same voxels as the mask of case {other['case']}: {why}", level)
+    for a, b in _twins(rows, facts, "mask_hash"):
+        if (a["case"], b["case"]) in known: continue
+        bad, why = _misfit((a, b), facts, findings)
+        other = a if bad is b else b
+        level = "error" if a["patient"] != b["patient"] else "warning"
+        yield bad, _fault("mask_of_another_case", "mask", bad["mask"], f"same voxels as the mask of case {other['case']}; {why}", level)
 
 def _id_twins(rows, facts, known):
     "Two patients that share DICOM identifiers: (later row, finding)."
@@ -352,12 +373,12 @@ def _off_bone(rows, facts):
 def _between(rows, facts, findings):
     "Add what only shows between cases to `findings` (case → list), and take away what follows from it."
     images = list(_image_twins(rows, facts))
-    twins = {case for a, b, _ in images for case in (a["case"], b["case"])}
-    known = {(a["case"], b["case"]) for a, b, _ in images}
+    known = {(a["case"], b["case"]) for a, b, *_ in images}
+    twins = {case for pair in known for case in pair}
     for bad, fault in list(_mask_twins(rows, facts, findings, known)):
         findings[bad["case"]] = [f for f in findings[bad["case"]] if f["file"] != bad["mask"]] + [fault]
     for case in twins: findings[case] = [f for f in findings[case] if f["kind"] != "mask_in_air"]
-    for _, b, fault in images: findings[b["case"]].append(fault)
+    for _, _, bad, fault in images: findings[bad["case"]].append(fault)
     for b, fault in _id_twins(rows, facts, known): findings[b["case"]].append(fault)
     for r, fault in _off_bone(rows, facts):
         if r["case"] not in twins and not findings[r["case"]]: findings[r["case"]].append(fault)
