@@ -8,6 +8,7 @@ __all__ = ['BONE_WINDOW', 'OUTLINES', 'window_hu', 'plot_slice', 'plot_montage',
 # %% ../nbs/06_plot.ipynb #32ad6688
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.patheffects import withStroke
 
 # %% ../nbs/06_plot.ipynb #d35b5fec
 BONE_WINDOW = (400, 1800)   # level and width, HU: a common bone window
@@ -22,12 +23,13 @@ def window_hu(
     return np.clip((np.asarray(hu, dtype="float32") - (level - width/2))/width, 0, 1)
 
 # %% ../nbs/06_plot.ipynb #d961662a
+_ON_ANY_GREY = dict(color="w", path_effects=[withStroke(linewidth=2, foreground="k")])     # white with a dark rim
 _SIDES = dict(axial="RLAP", coronal="RLHF", sagittal="APHF")    # left, right, top, bottom of the picture
 
 def _letters(ax, plane):
     "The four sides, in the picture's margins."
     for letter, (x, y) in zip(_SIDES[plane], ((.02, .5), (.98, .5), (.5, .98), (.5, .02))):
-        ax.text(x, y, letter, color="w", fontsize=8, alpha=.8, transform=ax.transAxes, ha=("left", "center", "right")[round(2*x)],
+        ax.text(x, y, letter, **_ON_ANY_GREY, fontsize=8, transform=ax.transAxes, ha=("left", "center", "right")[round(2*x)],
                 va=("bottom", "center", "top")[round(2*y)])
 
 def _scale_bar(ax, n_cols, step_mm):
@@ -35,8 +37,8 @@ def _scale_bar(ax, n_cols, step_mm):
     length = max((mm for mm in (1, 2, 5, 10, 20, 50, 100, 200) if mm <= n_cols*step_mm*.3), default=1)
     right = .96
     left = right - length/(n_cols*step_mm)
-    ax.plot([left, right], [.05, .05], color="w", lw=2, transform=ax.transAxes, solid_capstyle="butt")
-    ax.text((left + right)/2, .06, f"{length} mm", color="w", fontsize=7, ha="center", va="bottom", transform=ax.transAxes)
+    ax.plot([left, right], [.05, .05], color="w", lw=2, transform=ax.transAxes, solid_capstyle="butt", path_effects=[withStroke(linewidth=4, foreground="k")])
+    ax.text((left + right)/2, .06, f"{length} mm", **_ON_ANY_GREY, fontsize=7, ha="center", va="bottom", transform=ax.transAxes)
 
 # %% ../nbs/06_plot.ipynb #676fc652
 OUTLINES = [("#E69F00", "solid"), ("#56B4E9", "dashed"), ("#CC79A7", "dotted"), ("#F0E442", "dashdot"), ("#009E73", "solid"), ("#D55E00", "dashed")]

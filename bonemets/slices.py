@@ -41,7 +41,7 @@ class Grid:
 
 # %% ../nbs/10_slices.ipynb #34cf9c58
 def _positive(name, value):
-    if not (np.isscalar(value) and np.isfinite(value) and value > 0): raise ValueError(f"{name} must be a number > 0, got {value!r}")
+    if not isinstance(value, (int, float, np.number)) or not np.isfinite(value) or value <= 0: raise ValueError(f"{name} must be a number > 0, got {value!r}")
 
 def grid(
     n: int, # pixels of the source along one axis, ≥ 1
@@ -51,6 +51,7 @@ def grid(
 ) -> Grid: # the rule for this axis
     "The grid rule for one axis. Raises ValueError for a size or spacing that is not positive."
     for name, value in dict(n=n, step_mm=step_mm, pixel_mm=pixel_mm, size=1 if size is None else size).items(): _positive(name, value)
+    if size is not None and size != int(size): raise ValueError(f"size must be a whole number of pixels, got {size!r}")
     fitted = max(1, round(n*step_mm/pixel_mm))
     return Grid(int(n), float(step_mm), fitted, float(pixel_mm), fitted if size is None else int(size))
 
@@ -59,19 +60,20 @@ def _centres(n, step_mm, m, pixel_mm):
     "Where the centres of `m` pixels of `pixel_mm` lie on a row of `n` pixels of `step_mm`, in pixels of that row."
     return np.clip((np.arange(m) - (m - 1)/2)*(pixel_mm/step_mm) + (n - 1)/2, 0, n - 1)
 
+def _matrix(weight, rows, cols, shape):
+    return sparse.csr_matrix((weight.ravel().astype("float32"), (rows.ravel(), cols.ravel())), shape=shape)
+
 def _weights(n, step_mm, m, pixel_mm):
     "Sparse (m, n): the triangle filter from `n` pixels of `step_mm` to `m` of `pixel_mm`, both centred on the same point."
-    half, at = max(1., pixel_mm/step_mm), _centres(n, step_mm, m, pixel_mm)
-    near = np.floor(at)[:, None] + np.arange(1 - int(np.ceil(half)), int(np.ceil(half)) + 1)
-    weight = np.clip(1 - np.abs(near - at[:, None])/half, 0, None)*((near >= 0) & (near < n))
-    weight /= weight.sum(1, keepdims=True)
-    rows, cols = np.broadcast_to(np.arange(m)[:, None], near.shape), np.clip(near, 0, n - 1).astype(int)
-    return sparse.csr_matrix((weight.ravel().astype("float32"), (rows.ravel(), cols.ravel())), shape=(m, n))
+    half, at = max(1., pixel_mm/step_mm), _centres(n, step_mm, m, pixel_mm)[:, None]
+    near = np.floor(at) + np.arange(1 - int(np.ceil(half)), int(np.ceil(half)) + 1)
+    weight = np.clip(1 - np.abs(near - at)/half, 0, None)*((near >= 0) & (near < n))
+    rows = np.broadcast_to(np.arange(m)[:, None], near.shape)
+    return _matrix(weight/weight.sum(1, keepdims=True), rows, np.clip(near, 0, n - 1).astype(int), (m, n))
 
 def _nearest(n, step_mm, m, pixel_mm):
     "Sparse (m, n): the nearest source pixel."
-    at = np.rint(_centres(n, step_mm, m, pixel_mm)).astype(int)
-    return sparse.csr_matrix((np.ones(m, "float32"), (np.arange(m), at)), shape=(m, n))
+    return _matrix(np.ones(m), np.arange(m), np.rint(_centres(n, step_mm, m, pixel_mm)).astype(int), (m, n))
 
 # %% ../nbs/10_slices.ipynb #82737f7c
 def _grids(shape, spacing_mm, pixel_mm, size):
@@ -239,15 +241,15 @@ def _build_mask(mask, job, path):
 
 # %% ../nbs/10_slices.ipynb #4e1b6c3c
 def _case_index(case, patient, record):
-    n, area = record["shape"][0], record["lesion_mm2"]
-    known = area is not None
-    return pd.DataFrame(dict(case=case, patient=patient, z=np.arange(n), lesion=pd.array([a > 0 for a in area] if known else [None]*n, dtype="boolean"),
-        lesion_mm2=area if known else np.full(n, np.nan), lesion_cut_px=np.array(record["cut_px"] if known else [0]*n, int)))
+    n, area, cut = record["shape"][0], record["lesion_mm2"], record["cut_px"]
+    lesion = [None]*n if area is None else [a > 0 for a in area]
+    return pd.DataFrame(dict(case=case, patient=patient, z=np.arange(n), lesion=pd.array(lesion, dtype="boolean"),
+        lesion_mm2=np.full(n, np.nan) if area is None else area, lesion_cut_px=pd.array([None]*n if cut is None else cut, dtype="Int64")))
 
 def _index(cases, records):
-    "One row a slice, in the cohort's order; `lesion` is plain bool where every case has a mask."
+    "One row a slice, in the cohort's order; `lesion` and `lesion_cut_px` are plain bool and int where every case has a mask."
     index = pd.concat([_case_index(c, job["patient"], records[c]) for c, job in cases.items()], ignore_index=True)
-    return index if index.lesion.isna().any() else index.astype({"lesion": bool})
+    return index if index.lesion.isna().any() else index.astype({"lesion": bool, "lesion_cut_px": int})
 
 def _notes(index, size):
     "What the crop cost, in sentences; empty where nothing was cut."
@@ -256,13 +258,14 @@ def _notes(index, size):
 
 # %% ../nbs/10_slices.ipynb #95d37343
 def _jobs(cohort, folder):
-    "A dict case -> what a worker must know. Raises ValueError for a table that is no cohort."
+    "A dict case -> what a worker must know. Raises CohortError for a table that is no cohort."
+    if not isinstance(cohort, pd.DataFrame): raise TypeError(f"cohort must be a DataFrame as read_cohort gives it, got {type(cohort).__name__}")
     missing = {"patient", "image"} - set(cohort.columns)
     if missing or not len(cohort): raise CohortError(f"cohort must have columns patient and image and at least one row, got {list(cohort.columns)}, {len(cohort)} rows")
     table = cohort.assign(case=cohort.get("case", cohort.patient), mask=cohort.get("mask"))
     twice = table.case[table.case.duplicated()].tolist()
     if twice: raise CohortError(f"cohort must name each case once, got {twice[0]!r} more than once")
-    return {str(r.case): dict(case=str(r.case), patient=str(r.patient), image=str(r.image), mask=None if pd.isna(r.mask) else str(r.mask), folder=str(folder))
+    return {str(r.case): dict(case=str(r.case), patient=str(r.patient), image=str(r.image), mask=None if pd.isna(r.mask) or r.mask == "" else str(r.mask), folder=str(folder))
             for r in table.itertuples()}
 
 def _pixel_mm(spacings_mm):
@@ -279,11 +282,10 @@ def build_store(
 ): # SliceStore
     "Make the store of a cohort, or bring it up to date. Raises CohortError for the table, BonemetsError naming each case that failed."
     folder, jobs = Path(folder), _jobs(cohort, folder)
+    grid(1, 1., 1. if pixel_mm is None else pixel_mm, size)
     survey = _run(_survey, jobs, workers, "surveying")
     pixel_mm = _pixel_mm([s["spacing_mm"] for s in survey.values()]) if pixel_mm is None else float(pixel_mm)
-    _positive("pixel_mm", pixel_mm)
     size = default_size([s["shape"] for s in survey.values()], [s["spacing_mm"] for s in survey.values()], pixel_mm) if size is None else int(size)
-    _positive("size", size)
     for case, job in jobs.items(): job.update(survey[case], pixel_mm=pixel_mm, size=size, key=content_hash(_RULE, pixel_mm, size, survey[case]["source"]))
     key = content_hash([[job["case"], job["patient"], job["key"]] for job in jobs.values()])
     if not _is_current(folder, jobs, key): _write_store(folder, jobs, key, workers)
@@ -436,7 +438,8 @@ def neighbours(self: SliceStore,
     i: int, # row of the index
     k: int = 1, # slices on either side, ≥ 0
 ) -> np.ndarray: # (2k + 1, size, size) int16 HU; slice `i` in the middle
-    "Slice `i` with `k` slices below and above. Raises IndexError for a row that the store does not have."
+    "Slice `i` with `k` slices below and above. Raises IndexError for a row that the store does not have, ValueError for a negative `k`."
+    if k < 0: raise ValueError(f"k must be ≥ 0, got {k}")
     case, z = self._at(i)
     return self._map("hu", case)[np.clip(np.arange(z - k, z + k + 1), 0, self._n[case] - 1)]
 
@@ -447,8 +450,8 @@ def verify(self: SliceStore):  # self, where every byte is as it was written
     bad = []
     for case in self._n:
         files = _files(self.folder, case)
-        stored = _stored(read_json(files["record"]))
-        bad += [str(files[k]) for k, v in stored.items() if not files[k].exists() or content_hash(files[k]) != v["hash"]]
+        if not files["record"].exists(): bad.append(str(files["record"]))
+        else: bad += [str(files[k]) for k, v in _stored(read_json(files["record"])).items() if not files[k].exists() or content_hash(files[k]) != v["hash"]]
     if bad: raise BonemetsError(f"damaged: {', '.join(bad)}; delete and run build_store")
     return self
 
