@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DIFFICULTY', 'Difficulty', 'plant_lesions', 'make_case', 'make_cohort']
 
-# %% ../nbs/04_phantom.ipynb #fd5e0d10
+# %% ../nbs/04_phantom.ipynb #88dcb5cf
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from .bones import bone_table, regions
 from .core import GeometryError, atomic_write, content_hash, make_rng, read_json, write_json, write_table
 from .volume import Volume, write_volume
 
-# %% ../nbs/04_phantom.ipynb #9bbc07b4
+# %% ../nbs/04_phantom.ipynb #b339505f
 @dataclass(frozen=True)
 class Difficulty:
     "How hard the default phantom is. Frozen: whoever changes a number raises `version` and reruns every result that rests on it."
@@ -42,7 +42,7 @@ class Difficulty:
 
 DIFFICULTY = Difficulty()
 
-# %% ../nbs/04_phantom.ipynb #4b3f7c0d
+# %% ../nbs/04_phantom.ipynb #825e4f4f
 @dataclass
 class _Patient:
     "What varies from patient to patient. Lengths are mm, radiodensity is HU."
@@ -76,7 +76,7 @@ def _draw_patient(rng, d):
         metal=str(rng.choice(["hip", "screws", "cement"])) if rng.random() < d.metal_share else "",
         shift_mm=tuple(rng.uniform(-1, 1, 3) * (18, 6, 6)), bend=_bend(rng))
 
-# %% ../nbs/04_phantom.ipynb #726461a0
+# %% ../nbs/04_phantom.ipynb #cfff1575
 _CENTRE = (148., 0., 0.)  # template coordinate (z, y, x), mm, in the middle of the volume: z = 0 at the femoral heads
 
 @dataclass
@@ -88,7 +88,7 @@ class _Scene:
     step: tuple         # voxel size in template mm
     patient: _Patient
     rng: np.random.Generator
-    texture: tuple      # two periodic noise blocks, fine and coarse, mean 0 and SD 1
+    texture: tuple      # three periodic noise blocks, fine, coarse and slow, mean 0 and SD 1
 
 def _noise_block(rng, shape, sigma):
     "A periodic block of smooth noise, mean 0 and SD 1."
@@ -105,8 +105,8 @@ def _scene(rng, shape, spacing_mm, d):
     axes = tuple(_axis(n, s, k, t, c) for n, s, k, t, c in zip(shape, spacing_mm, p.scale, p.shift_mm, _CENTRE))
     step = tuple(s/k for s, k in zip(spacing_mm, p.scale))
     block = (40, 128, 128)
-    fine, coarse = (_noise_block(rng, block, [mm/s for s in step]) for mm in (1.0, 5.0))
-    return _Scene(np.full(shape, -1000, np.float32), np.zeros(shape, np.int32), axes, step, p, rng, (fine, coarse))
+    blocks = tuple(_noise_block(rng, block, [mm/s for s in step]) for mm in (1.0, 5.0, 14.0))
+    return _Scene(np.full(shape, -1000, np.float32), np.zeros(shape, np.int32), axes, step, p, rng, blocks)
 
 def _slices(scene, low, high):
     "Index ranges of the box from `low` to `high` (z, y, x; template mm), or None where it lies outside the field."
@@ -147,7 +147,7 @@ def _texture(scene, box):
     idx = np.ix_(*[(np.arange(s.start, s.stop) + a) % n for s, a, n in zip(box, at, scene.texture[0].shape)])
     return np.float32(0.8)*scene.texture[0][idx] + np.float32(0.6)*scene.texture[1][idx]
 
-# %% ../nbs/04_phantom.ipynb #57e6e422
+# %% ../nbs/04_phantom.ipynb #104be079
 _FAR = np.float32(9)  # mm from a surface beyond which a shape is not evaluated
 
 def _capsule(a, b, r, r_end=None, zscale=1.):
@@ -214,10 +214,10 @@ def _paint_bone(scene, box, f, label, cortex=1., marrow=1.):
     _blend(scene, box, outer, value)
     scene.bones[box][outer >= 0.5] = label
 
-# %% ../nbs/04_phantom.ipynb #5a051769
-_LEVELS = np.array([-420, -120, -75, -40, 0, 60, 130, 200, 280, 350, 430, 520, 640.])  # template z, mm
+# %% ../nbs/04_phantom.ipynb #29b4aaea
+_LEVELS = np.array([-420, -92, -75, -40, 0, 60, 130, 200, 280, 350, 430, 520, 640.])  # template z, mm
 _TORSO = np.array([  # half width, half depth, centre y at those levels; the torso ends where the legs part
-    [2, 2, 20], [2, 2, 20], [95, 40, 10], [150, 80, 8], [176, 104, 8], [176, 106, 8], [162, 102, 6], [154, 100, 2],
+    [2, 2, 20], [2, 2, 20], [52, 34, 12], [142, 78, 8], [174, 102, 8], [176, 106, 8], [162, 102, 6], [154, 100, 2],
     [156, 106, 2], [160, 112, 4], [160, 113, 8], [158, 108, 10], [120, 90, 14.]])
 _CAVITY = np.array([  # the same for the belly and the chest wall's inside
     [2, 2, 20], [2, 2, 20], [2, 2, 10], [30, 30, 5], [56, 60, 2], [78, 66, 0], [118, 68, -14], [128, 68, -16],
@@ -236,38 +236,48 @@ def _oval(y, x, row, power=2.4):
     a, b, yc = row
     return ((np.abs(x/a)**power)[None] + (np.abs((y - yc)/b)**power)[:, None] - 1) * (min(a, b)/power)
 
-def _body_slice(z, y, x, shrink):
-    "Torso and legs in one slice, `shrink` mm (x, y) inside the skin."
-    sx, sy = shrink
+def _furrow(z, y, x):
+    "How far the midline of the back is drawn in at (y, x), mm: the cleft between the buttocks, the groove over the spine."
+    depth = np.interp(z, [-75, -30, 30, 70, 120, 250, 400], [44, 46, 26, 3, 2, 7, 3])
+    wide = np.interp(z, [-30, 60, 120], [13, 16, 34])
+    return depth * (np.clip(1 - np.abs(x)/wide, 0, 1)**2)[None] * np.clip((y - 20)/60, 0, 1)[:, None]
+
+def _body_slice(z, y, x, inside):
+    "Torso and legs in one slice, `inside` mm (x, y) under the skin: about mm, negative inside."
+    sx, sy = inside
     row = _at(_TORSO, z) - [sx, sy, 0]
-    f = _oval(y, x, np.maximum(row, [1, 1, -99])) if row[:2].min() > 2 else np.full((len(y), len(x)), 99.)
+    far = np.full((len(y), len(x)), 99.)
+    f = _oval(y, x, row) + _furrow(z, y, x) if row[:2].min() > 2 else far
     if z > 20: return f
-    leg = 78 + 8*np.clip(-z/75, 0, 1) - z*0.0 - np.clip(-z - 120, 0, 300)*0.1
-    for side in (-1, 1): f = np.minimum(f, _oval(y, x - side*90, (leg - sx + (z > -40)*(-40 - z)*0.3, leg + 6 - sy, 6), 2.1))
+    half = np.interp(z, [-420, -120, -75, -40, 20], [50, 80, 84, 80, 60])
+    for side in (-1, 1): f = np.minimum(f, _oval(y, x - side*90, (half - sx, half + 6 - sy, 6), 2.1))
     return f
 
-def _paint_body(scene):
-    "Skin, fat, muscle and the fat of the belly, slice by slice."
-    (zs, ys, xs), p = scene.axes, scene.patient
-    back, front = p.fat_mm * 1.0, p.fat_mm
-    for k, z in enumerate(zs):
-        box = (slice(k, k+1), slice(0, len(ys)), slice(0, len(xs)))
-        _, y, x = _grid(scene, box)
-        y, x = y[0, :, 0], x[0, 0]
-        hips = np.interp(z, [-150, 60, 130, 300], [0.8, 1.3, 1.2, 0.6])
-        out = scene.hu[k]
-        grain = _texture(scene, box)[0]
-        for shrink, hu, sd in (((0, 0), 10, 5), ((2, 2), -105, 7), ((2 + back*hips, 2 + front*hips), 55, 9)):
-            share = _coverage(_body_slice(z, y, x, shrink).astype(np.float32))
-            value = hu + sd*grain
-            if hu == 55: value = value - 110*np.clip(0.16 - np.abs(scene.texture[1][k % 40][np.ix_(np.arange(len(y)) % 128, np.arange(len(x)) % 128)]), 0, 0.16)/0.16
-            out += share * (value - out)
-        row = _at(_CAVITY, z)
-        if row[0] > 25:
-            share = _coverage(_oval(y, x, row).astype(np.float32))
-            out += share * (-98 + 10*grain - out)
+def _septa(scene, k, n, m):
+    "The fat planes between muscles in slice `k`: where a slow field changes its sign."
+    slow = scene.texture[2]
+    plane = slow[k % len(slow)][np.ix_(np.arange(n) % slow.shape[1], np.arange(m) % slow.shape[2])]
+    return np.clip(1 - np.abs(plane)/np.float32(0.14), 0, 1)
 
-# %% ../nbs/04_phantom.ipynb #be111222
+def _paint_layers(scene, k, z, y, x, grain):
+    "Skin, fat, muscle and the fat of the belly in one slice."
+    fat, out = scene.patient.fat_mm, scene.hu[k]
+    hips = np.interp(z, [-150, 60, 130, 300], [0.8, 1.3, 1.2, 0.6])
+    muscle = 56 + 9*grain - 120*_septa(scene, k, len(y), len(x))*np.interp(z, [-150, 100, 250, 400], [1, 0.9, 0.5, 0.3])
+    layers = [((0, 0), 10), ((2, 2), -106 + 7*grain), ((2 + fat*hips, 2 + fat*hips), muscle)]
+    for inside, hu in layers: out += _coverage(_body_slice(z, y, x, inside).astype(np.float32)) * (hu - out)
+    row = _at(_CAVITY, z)
+    if row[0] > 25: out += _coverage(_oval(y, x, row).astype(np.float32)) * (-100 + 8*grain - out)
+
+def _paint_body(scene):
+    "The body without bones and organs, slice by slice."
+    (zs, ys, xs) = scene.axes
+    for k, z in enumerate(zs):
+        box = (slice(k, k + 1), slice(0, len(ys)), slice(0, len(xs)))
+        _, y, x = _grid(scene, box)
+        _paint_layers(scene, k, z, y[0, :, 0], x[0, 0], _texture(scene, box)[0])
+
+# %% ../nbs/04_phantom.ipynb #e7d3e0cc
 def _dome(y, x, side):
     "Height of the diaphragm over (y, x), template mm."
     top = np.float32(366 if side < 0 else 356)
@@ -287,9 +297,17 @@ def _paint_lungs(scene):
         spine = _spine_y(scene.axes[0][box[0]]).astype(np.float32)[:, None, None]
         middle = np.float32(24) - side*x - 0.0*y + np.clip(spine - 10 - y, 0, 40)*0.25
         f = np.maximum(np.maximum(wall, (_dome(y, x, side) - z)*0.7), middle)
-        value = -865 + 25*_texture(scene, box)
-        vessels = np.clip((scene.texture[0][np.ix_(*[np.arange(s.start, s.stop) % n for s, n in zip(box, scene.texture[0].shape)])] - 2.1)*900, 0, 700)
-        _blend(scene, box, _coverage(f), value + vessels)
+        _blend(scene, box, _coverage(f), -865 + 25*_texture(scene, box))
+        _paint_lung_vessels(scene, side)
+
+def _paint_lung_vessels(scene, side):
+    "Vessels that fan out from the hilum."
+    rng = scene.rng
+    for _ in range(60):
+        out = np.array([rng.uniform(-110, 60), rng.uniform(-60, 60), side*rng.uniform(15, 72)])
+        a = np.array([420, 5, side*38]) + out*rng.uniform(0, 0.45)
+        b = a + out*rng.uniform(0.2, 0.5)
+        if b[0] > _dome(b[1], b[2], side) + 6 and (b[2]/122)**2 + (b[1]/86)**2 < 0.85: _paint(scene, [_capsule(a, b, rng.uniform(1.2, 3.2), 0.8)], 40)
 
 def _paint_heart(scene):
     hu = scene.patient.vessel_hu
@@ -343,7 +361,7 @@ def _paint_vessels(scene):
 def _paint_bowel(scene):
     "Loops of gut with wall and content, colon with stool and gas, bladder and rectum."
     rng = scene.rng
-    for _ in range(46):
+    for _ in range(64):
         z = rng.uniform(45, 265)
         a, b, yc = _at(_CAVITY, z)
         u, v = rng.uniform(-0.8, 0.8, 2)
@@ -353,6 +371,11 @@ def _paint_bowel(scene):
         _paint(scene, [_capsule(c - d, c + d, r)], 62, 8)
         _paint(scene, [_capsule(c - d, c + d, r - 2.5)], rng.choice([15, 25, 45, 120, 250], p=[.4, .25, .25, .06, .04]), 10)
         if rng.random() < 0.2: _paint(scene, [_ellipsoid(c - (0, r*0.45, 0), (r*0.7, r*0.4, r*0.7))], -900)
+    for _ in range(50):
+        z = rng.uniform(70, 250)
+        a, b, yc = _at(_CAVITY, z)
+        c = np.array([z, yc + b*rng.uniform(-0.7, 0.1), a*rng.uniform(-0.7, 0.7)])
+        _paint(scene, [_capsule(c, c + rng.normal(0, 10, 3), rng.uniform(1, 2.4))], scene.patient.vessel_hu*0.7)
     for side in (-1, 1):
         for z in range(80, 260, 26):
             a, b, yc = _at(_CAVITY, z)
@@ -386,7 +409,7 @@ def _paint_table(scene):
         couch += _coverage((depth - under).astype(np.float32)) * (hu - couch)
     for out in scene.hu: np.copyto(out, couch, where=(out < -960) & (under > -2))
 
-# %% ../nbs/04_phantom.ipynb #98e9338f
+# %% ../nbs/04_phantom.ipynb #9fe2b8ff
 def _vertebrae():
     "Label, z of the centre, half width, half depth and height of each vertebra from L5 to T1."
     out, z = [], 122.
@@ -432,19 +455,56 @@ def _paint_discs(scene, spec):
         zc = (z + h/2 + z2 - h2/2)/2
         slope = float(np.gradient(_spine_y(np.array([zc - 8, zc, zc + 8])), 8.)[1])
         c = np.array([zc, _spine_y(zc), 0.])
-        box, f = _union(scene, [_body(c, -slope if False else slope, w*1.02, d*1.02, (z2 - h2/2) - (z + h/2) + 4)])
+        box, f = _union(scene, [_body(c, slope, w*1.02, d*1.02, (z2 - h2/2) - (z + h/2) + 4)])
         if box is not None: _blend(scene, box, _coverage(f), 85 + 12*_texture(scene, box))
 
+def _sclerosis(scene, centre, radii, slope=0., hu=None):
+    "Dense bone in an uneven ellipsoid at an anatomical place, where there is bone; `slope` tilts it with an end plate."
+    rng, (cz, cy, cx), (rz, ry, rx) = scene.rng, centre, np.asarray(radii, np.float32)
+    reach = np.array([rz + abs(slope)*ry, ry, rx]) * 1.4
+    box = _slices(scene, centre - reach, centre + reach)
+    if box is None: return
+    z, y, x = _grid(scene, box)
+    q = np.sqrt(((z - cz + slope*(y - cy))/rz)**2 + ((y - cy)/ry)**2 + ((x - cx)/rx)**2)
+    shape = [s.stop - s.start for s in box]
+    f = (q - 1 + 0.35*_smooth_field(rng, shape, 6)) * min(rz, ry, rx)
+    hu = rng.uniform(*DIFFICULTY.dense_hu) if hu is None else hu
+    _densify(scene, box, _soft(f, 1.2), hu*(1 + 0.15*_smooth_field(rng, shape, 8)))
+
+def _osteophytes(rng, c, slope, w, d, h, chance):
+    "Beaks of bone at the rims of a vertebral body, more of them the more it is worn."
+    parts = []
+    for end in (-1, 1):
+        for _ in range(rng.binomial(4, chance*0.6)):
+            turn = rng.uniform(-0.35*np.pi, 1.35*np.pi)  # front and sides: the back is the canal
+            dy, dx = -np.sin(turn)*d, np.cos(turn)*w
+            root = c + (end*(h/2 - 4) - slope*0.85*dy, 0.85*dy, 0.85*dx)
+            tip = c + (end*(h/2 + rng.uniform(0, 5)) - slope*1.2*dy, rng.uniform(1.1, 1.3)*dy, rng.uniform(1.1, 1.3)*dx)
+            parts.append(_capsule(root, tip, rng.uniform(2.5, 4.5), 1.2))
+    return parts
+
+def _wear(scene, c, slope, w, d, h):
+    "Sclerosis under worn end plates and in worn facet joints."
+    rng, chance, k = scene.rng, scene.patient.degeneration, w/23.5
+    for end in (-1, 1):
+        if rng.random() < chance*0.55:
+            thick, at = rng.uniform(2, 8), rng.uniform(-0.5, 0.5, 2)*(d, w)
+            radii = (thick, d*rng.uniform(0.4, 1), w*rng.uniform(0.4, 1))
+            _sclerosis(scene, c + (end*(h/2 - 1) - slope*at[0], *at), radii, slope)
+        for side in (-1, 1):
+            if rng.random() < chance*0.3: _sclerosis(scene, c + (end*14*k, 31*k, side*16*k), rng.uniform(4, 8, 3))
+
 def _paint_vertebra(scene, label, z, w, d, h):
-    "One vertebra and its canal."
+    "One vertebra with its canal, and what age did to it."
     slope = float(np.gradient(_spine_y(np.array([z - 10, z, z + 10])), 10.)[1])
     c = np.array([z, float(_spine_y(z)), 0.])
-    box, f = _union(scene, [_body(c, slope, w, d, h), *_arch(c, w, label > 31)])
+    spurs = _osteophytes(scene.rng, c, slope, w, d, h, scene.patient.degeneration)
+    box, f = _union(scene, [_body(c, slope, w, d, h), *_arch(c, w, label > 31), *spurs])
     if box is None: return
     k = w/23.5
-    canal, lo, hi = _capsule((z - 30, _spine_y(z - 30) + d + 8.5*k, 0), (z + 30, _spine_y(z + 30) + d + 8.5*k, 0), 9.5*k)
-    f = np.maximum(f, -canal(*_grid(scene, box)))
-    _paint_bone(scene, box, f, label)
+    canal = _capsule((z - 30, _spine_y(z - 30) + d + 8.5*k, 0), (z + 30, _spine_y(z + 30) + d + 8.5*k, 0), 9.5*k)[0]
+    _paint_bone(scene, box, np.maximum(f, -canal(*_grid(scene, box))), label)
+    _wear(scene, c, slope, w, d, h)
 
 def _paint_canal(scene):
     "The thecal sac in its fat, from the sacrum up."
@@ -455,7 +515,7 @@ def _paint_canal(scene):
     _paint(scene, [_capsule(a, b, 9.5*s) for a, b, s in zip(path, path[1:], k)], -60, 12)
     _paint(scene, [_capsule(a, b, 7.5*s) for a, b, s in zip(path, path[1:], k)], 25, 6)
 
-# %% ../nbs/04_phantom.ipynb #cb1faedd
+# %% ../nbs/04_phantom.ipynb #35415204
 def _joint_x(z, y): return 59 - 0.34*(y - 62) - 0.10*(95 - z)  # the sacroiliac joint: x of its plane
 
 def _sacrum_parts():
@@ -484,11 +544,11 @@ def _paint_sacrum(scene):
     bones = scene.bones[box]
     bones[s1 & (bones == 25)] = 26
 
-_WING = [  # z, then y, x, radius along the iliac wing: back, joint, middle, front
-    (22, (34, 84, 9), (22, 84, 10), (2, 92, 10), (-22, 97, 9)), (40, (42, 82, 7), (28, 84, 8), (4, 95, 8), (-30, 106, 6)),
-    (58, (68, 70, 7), (48, 76, 7), (10, 97, 4.5), (-36, 116, 5.5)), (78, (80, 62, 8), (60, 71, 8), (18, 102, 3.2), (-40, 126, 6)),
-    (100, (84, 60, 8), (60, 76, 7.5), (22, 108, 2.8), (-32, 131, 5)), (122, (74, 66, 6), (54, 84, 5), (22, 114, 3), (-14, 130, 5)),
-    (138, (46, 96, 3), (36, 105, 4), (22, 116, 4.5), (4, 124, 4.5))]
+_WING = [  # z, then y, x, radius of five corners of the iliac wing: back, joint, gluteal line, fossa, front
+    (22, (34, 84, 9), (22, 84, 10), (10, 86, 10), (0, 91, 10), (-22, 97, 9)), (40, (42, 80, 8), (30, 83, 9), (16, 89, 9.5), (0, 96, 8), (-28, 106, 7)),
+    (58, (66, 69, 8), (48, 76, 8), (28, 88, 7.5), (4, 102, 6.5), (-36, 115, 6)), (78, (80, 62, 8), (60, 71, 8), (36, 91, 5), (8, 110, 3.2), (-40, 125, 6)),
+    (100, (84, 60, 8), (60, 74, 7.5), (36, 97, 4), (8, 118, 2.6), (-32, 130, 5.5)), (122, (74, 66, 6), (54, 84, 5), (34, 105, 3), (10, 122, 3), (-14, 131, 5.5)),
+    (138, (46, 97, 3), (36, 106, 4), (26, 114, 4.5), (16, 120, 5), (4, 125, 4.5))]
 
 def _wing():
     "The iliac wing: in each slice a bent blade, its corners interpolated from the levels in `_WING`."
@@ -496,7 +556,7 @@ def _wing():
     corners = np.array([w[1:] for w in _WING], float)  # (level, corner, y/x/radius)
     def f(z, y, x):
         zz = z[:, :1, :1] if z.shape[1] > 1 else z
-        at = [[np.interp(zz.ravel(), levels, corners[:, i, j]).astype(np.float32)[:, None, None] for j in range(3)] for i in range(4)]
+        at = [[np.interp(zz.ravel(), levels, corners[:, i, j]).astype(np.float32)[:, None, None] for j in range(3)] for i in range(5)]
         out = None
         for (ay, ax, ar), (by, bx, br) in zip(at, at[1:]):
             dy, dx = by - ay, bx - ax
@@ -541,7 +601,7 @@ def _paint_femurs(scene):
         if shaft is not None:
             _paint(scene, [_mirror(_capsule((-62, 8, 121), (-420, 2, 100), 6, 8.5), side)], -30, 25)
 
-# %% ../nbs/04_phantom.ipynb #6713eb64
+# %% ../nbs/04_phantom.ipynb #b4a39d03
 def _rib_path(i, side, spec):
     "Points along rib `i` (1 to 12), from its vertebra around the chest wall and down."
     z0 = dict((s[0], s[1]) for s in spec)[44 - i] + 6
@@ -566,8 +626,12 @@ def _paint_ribs(scene, spec):
                 end = path[-1]
                 tip = np.array([max(end[0] + (0 if i < 6 else (i - 5)*9), 345 if i > 5 else 0), -88. if end[0] > 350 else -78, side*(16 if i < 8 else 30)])
                 _paint(scene, [_capsule(end, tip, 4.2, 4.5, 0.7)], 95, 25)
-            box, f = _union(scene, [_capsule(a, b, 3.9, zscale=0.62) for a, b in zip(path, path[1:])])
+            parts = [_capsule(a, b, 3.9, zscale=0.62) for a, b in zip(path, path[1:])]
+            healed = path[scene.rng.integers(5, 40)] if scene.rng.random() < scene.patient.degeneration*0.2 else None
+            if healed is not None: parts.append(_ellipsoid(healed, scene.rng.uniform(5.5, 8, 3)))
+            box, f = _union(scene, parts)
             if box is not None: _paint_bone(scene, box, f, first + i - 1, 0.75, 0.8)
+            if healed is not None: _sclerosis(scene, healed, scene.rng.uniform(5, 12, 3))
 
 def _paint_sternum(scene):
     box = _slices(scene, (345, -112, -24), (600, -80, 24))
@@ -580,6 +644,47 @@ def _paint_sternum(scene):
     f = np.maximum(np.maximum(np.abs(x) - half, np.abs(y - front) - 5.5 + (x/half)**2*1.5), np.maximum(350 - z, z - 585))
     _paint_bone(scene, box, f, 116, 0.8, 0.7)
 
+_JOINTS = [  # z, y, x and radii of the places that wear: sacroiliac (both sides of it), hip, pubis, tuberosity, trochanter
+    (84, 52, 66, 22, 14, 6), (70, 58, 62, 18, 12, 6), (84, 54, 55, 16, 12, 6), (31, 2, 90, 5, 16, 13), (25, -14, 88, 8, 10, 12), (20, 0, 90, 5, 12, 12),
+    (-22, -40, 7, 14, 8, 5), (-56, 34, 64, 7, 10, 9), (-14, 10, 142, 12, 12, 8), (-45, 8, 124, 12, 9, 8), (-95, 8, 132, 30, 10, 6)]
+
+def _wear_joints(scene):
+    "Sclerosis at joints and at the places where tendons pull."
+    rng, chance = scene.rng, scene.patient.degeneration
+    for side in (-1, 1):
+        for z, y, x, *radii in _JOINTS:
+            if rng.random() < chance*0.6: _sclerosis(scene, np.array([z, y, side*x]) + rng.normal(0, 2, 3), np.array(radii)*rng.uniform(0.5, 1.2, 3))
+
+def _paint_prosthesis(scene, side):
+    "A total hip: cup, head, stem."
+    parts = [_capsule((0, 0, 88), (-42, 8, 124), 13, 8), _capsule((-42, 8, 124), (-150, 6, 117), 8, 5)]
+    _paint(scene, [_mirror(_cup(), side)], 2700)
+    _paint(scene, [_mirror(p, side) for p in parts], 3300)
+
+def _paint_screws(scene, spec):
+    "Pedicle screws in two neighbouring vertebrae and the rods behind them."
+    i = int(scene.rng.integers(0, 6))
+    for side in (-1, 1):
+        ends = []
+        for _, z, w, d, h in spec[i:i + 2]:
+            k, y = w/23.5, float(_spine_y(z))
+            _paint(scene, [_capsule((z + 4*k, y + 38*k, side*18*k), (z + 2, y - 4, side*9*k), 3)], 3000)
+            ends.append((z + 4*k, y + 41*k, side*18*k))
+        _paint(scene, [_capsule(*ends, 3)], 3000)
+
+def _paint_cement(scene, spec):
+    "Cement in one vertebral body."
+    _, z, w, d, h = spec[int(scene.rng.integers(0, 9))]
+    for _ in range(3):
+        at = np.array([z, float(_spine_y(z)) - 2, 0]) + scene.rng.normal(0, 4, 3)
+        _sclerosis(scene, at, scene.rng.uniform(4, 9, 3), hu=scene.rng.uniform(1500, 2300))
+
+def _paint_metal(scene, spec):
+    kind = scene.patient.metal
+    if kind == "hip": _paint_prosthesis(scene, int(scene.rng.choice([-1, 1])))
+    if kind == "screws": _paint_screws(scene, spec)
+    if kind == "cement": _paint_cement(scene, spec)
+
 def _paint_skeleton(scene):
     "Every bone of the torso, each with its label."
     spec = _vertebrae()
@@ -591,6 +696,8 @@ def _paint_skeleton(scene):
     _paint_sacrum(scene)
     _paint_femurs(scene)
     _paint_sternum(scene)
+    _wear_joints(scene)
+    _paint_metal(scene, spec)
 
 def _paint_anatomy(scene):
     _paint_body(scene)
@@ -604,7 +711,7 @@ def _paint_anatomy(scene):
     _paint_skeleton(scene)
     _paint_table(scene)
 
-# %% ../nbs/04_phantom.ipynb #85c8445c
+# %% ../nbs/04_phantom.ipynb #f785b319
 def _smooth_field(rng, shape, knots=5):
     "A smooth random field over `shape`, about -1 to 1: a spline through a few random values a side."
     field = ndimage.zoom(rng.uniform(-1, 1, (knots,)*3), [n/knots for n in shape], order=3, mode="nearest", grid_mode=True)
@@ -643,7 +750,7 @@ def _soft(f, edge_mm):
     t = np.clip(np.float32(0.5) - f/np.sqrt(w), 0, 1)
     return t*t*(3 - 2*t)
 
-# %% ../nbs/04_phantom.ipynb #a39861ea
+# %% ../nbs/04_phantom.ipynb #7772d44b
 def _sections(bones, n=128):
     "Voxels of each label (column) in each slice (row); labels of `n` and above are left out."
     return np.stack([np.bincount(np.minimum(b.ravel(), n), minlength=n + 1)[:n] for b in bones])
@@ -665,7 +772,7 @@ def _pick_site(rng, bones, sections):
     i = rng.choice(deep)
     return label, (z, int(ys[i]), int(xs[i]))
 
-# %% ../nbs/04_phantom.ipynb #6e4c9f2f
+# %% ../nbs/04_phantom.ipynb #5c04f80c
 def _bone_mean(hu, inside, sigma):
     "Local mean of `hu` within `inside`."
     weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma)
@@ -710,7 +817,19 @@ def _confound(scene, d, spacing_mm):
         if kind == 2: hu = hu*(1 + 0.15*_smooth_field(rng, share.shape, 5))
         _densify(scene, box, share*bone, hu)
 
-# %% ../nbs/04_phantom.ipynb #8675e094
+# %% ../nbs/04_phantom.ipynb #94c8edfa
+def _streaks(metal, beams, spacing_mm):
+    "Bright and dark rays from the metal in one slice."
+    labels, n = ndimage.label(metal)
+    out = np.zeros(metal.shape, np.float32)
+    for cy, cx in ndimage.center_of_mass(metal, labels, range(1, n + 1)):
+        y, x = (np.arange(metal.shape[0]) - cy)[:, None]*spacing_mm[0], (np.arange(metal.shape[1]) - cx)[None]*spacing_mm[1]
+        ray = (np.arctan2(y, x) % np.pi) / np.pi * len(beams)
+        i = ray.astype(int) % len(beams)
+        value = beams[i] + (ray - np.floor(ray))*(beams[(i + 1) % len(beams)] - beams[i])
+        out += (160*value / (1 + np.hypot(y, x)/18)).astype(np.float32)
+    return np.where(metal, 0, out)
+
 def _scan(scene, spacing_mm):
     "Blur by the scanner, add correlated noise, round: int16 HU."
     p, rng, (nz, ny, nx) = scene.patient, scene.rng, scene.hu.shape
@@ -720,15 +839,17 @@ def _scan(scene, spacing_mm):
     streak = ndimage.gaussian_filter1d(rng.standard_normal((min(nz, 24), ny, nx), dtype=np.float32), 9, axis=2, mode="wrap")
     streak /= streak.std()
     out = np.empty(scene.hu.shape, np.int16)
+    beams = rng.normal(0, 1, 90)
     for k in range(nz):
         hu = ndimage.gaussian_filter(scene.hu[k], blur[1:], truncate=3)
+        if p.metal and p.metal != "cement": hu += _streaks(scene.hu[k] > 2400, beams, spacing_mm[1:])
         heavy = np.clip(scene.bones[k] > 0, 0, 1).mean(1, dtype=np.float32)[:, None] * 6  # rows through much bone are noisier
         i, (dy, dx) = rng.integers(len(noise)), rng.integers(0, [ny, nx])
         hu += np.float32(p.noise_sd_hu)*((np.float32(0.85) + heavy)*np.roll(noise[i], (dy, dx), (0, 1)) + heavy*np.roll(streak[i], (dy, dx), (0, 1)))
         out[k] = np.clip(np.rint(hu), -1024, 3071)
     return out
 
-# %% ../nbs/04_phantom.ipynb #06650cbf
+# %% ../nbs/04_phantom.ipynb #8da169d7
 _TOUCH = np.ones((3, 3, 3), bool)
 
 def _largest(mask):
@@ -787,7 +908,7 @@ def _added_hu(rng, d, hu, bone, share, spacing_mm):
     inside = ndimage.gaussian_filter(bone.astype(np.float32), [0.4]*3) * bone
     return share * inside * np.maximum(target - base, 0)
 
-# %% ../nbs/04_phantom.ipynb #c54bb021
+# %% ../nbs/04_phantom.ipynb #0cc40e48
 def _widest_mm(mask, spacing_mm):
     "Longest straight line within one slice of a mask, mm, voxel to voxel plus one voxel."
     best = 0.
@@ -817,9 +938,13 @@ def _planted_table(rows):
     known = bone_table().rename(columns={"id": "bone", "name": "bone_name"})
     return table.astype({"bone": "int64"}).merge(known, on="bone", how="left")[_PLANTED]
 
-def _only_bones(bones):
-    "A bone map without organs and other labels that are no bone."
-    return np.where(np.isin(bones, bone_table().id.to_numpy()), bones, 0).astype(np.int32)
+_METAL_HU = 1900  # denser than bone that a lesion could sit in
+
+def _only_bones(bones, hu):
+    "A bone map without organs and other labels that are no bone, and without metal."
+    known = np.zeros(max(int(bones.max()), 117) + 1, np.uint8)
+    known[bone_table().id] = bone_table().id
+    return known[bones] * (hu < _METAL_HU)
 
 def _n_lesions(rng, n):
     "A count, or one drawn from (low, high)."
@@ -837,7 +962,7 @@ def plant_lesions(
     if ct.array.shape != bones.array.shape: raise GeometryError(f"bones must lie on the grid of ct, {ct.array.shape}, got {bones.array.shape}")
     rng, d, spacing = make_rng(seed, "lesions"), difficulty, tuple(map(float, ct.spacing_mm))
     hu, taken = np.rint(ct.array).astype(np.int16), np.zeros(ct.array.shape, bool)
-    host = _only_bones(bones.array)
+    host = _only_bones(bones.array, hu)
     sections, rows = _sections(host), []
     for _ in range(_n_lesions(rng, n_lesions)):
         kind = "diffuse" if rng.random() < d.diffuse_share else "focal"
@@ -850,7 +975,7 @@ def plant_lesions(
         rows.append(_row(len(rows) + 1, kind, label, box, mask, added, spacing))
     return ct.with_array(hu), ct.with_array(taken.astype(np.uint8)), _planted_table(rows)
 
-# %% ../nbs/04_phantom.ipynb #5425e8ed
+# %% ../nbs/04_phantom.ipynb #212f375c
 def make_case(
     seed: int, # ≥ 0; the same seed gives the same bytes
     shape: tuple = (128, 192, 192), # voxels (z, y, x)
@@ -869,7 +994,7 @@ def make_case(
     ct, mask, planted = plant_lesions(ct, bones, seed, n_lesions, difficulty)
     return (ct, mask, bones, planted) if return_planted else (ct, mask, bones)
 
-# %% ../nbs/04_phantom.ipynb #0851f03c
+# %% ../nbs/04_phantom.ipynb #3e33c014
 def _write_case(folder, name, seed, key, settings):
     "Make one case and write its three files and its table; its key comes last, so a half-written case is made again."
     ct, mask, bones, planted = make_case(seed, return_planted=True, **settings)
