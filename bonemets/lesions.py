@@ -107,7 +107,7 @@ def _row_ends(lesion, y):
 # %% ../nbs/20_lesions.ipynb #fd8ffe45
 def _slice_sections(z, labels, ct_hu, probability, spacing_mm):
     "The sections in one slice: a dict of arrays, one entry a lesion that shows there."
-    y, x = np.nonzero(labels)
+    y, x = np.nonzero(labels > 0)
     order = np.argsort(labels[y, x], kind="stable")
     y, x = y[order], x[order]
     lesion = labels[y, x]
@@ -120,10 +120,13 @@ def _slice_sections(z, labels, ct_hu, probability, spacing_mm):
     out |= dict(hu=total(ct_hu[y, x]), max_hu=total(ct_hu[y, x], np.maximum)) if ct_hu is not None else {}
     return out | (dict(p=total(probability[y, x], np.maximum)) if probability is not None else {})
 
-def _sections(labels, ct_hu, probability, spacing_mm):
-    "All sections of a label map that is not empty, as a table ordered by z."
+def _occupied(labels):
+    "The slices that hold anything."
+    return np.flatnonzero(labels.reshape(len(labels), -1).any(1)) if labels.size else np.zeros(0, int)
+
+def _sections(labels, occupied, ct_hu, probability, spacing_mm):
+    "All sections in these slices of a label map, as a table ordered by z."
     at = lambda a, z: None if a is None else a[z]
-    occupied = np.flatnonzero(labels.reshape(len(labels), -1).any(1))
     parts = [_slice_sections(z, labels[z], at(ct_hu, z), at(probability, z), spacing_mm) for z in occupied]
     return pd.DataFrame({k: np.concatenate([p[k] for p in parts]) for k in parts[0]})
 
@@ -173,18 +176,18 @@ def _bone_names(scheme, n):
     if "name" not in out: out["name"] = [f"bone {i}" for i in out["id"]]
     return out if "weight_bearing" in out else out.assign(weight_bearing=out.region.map(_bears_weight))
 
-def _overlaps(labels, bones):
+def _overlaps(labels, occupied, bones):
     "How many voxels each lesion shares with each label of the bone map: columns lesion, id, n."
     parts, width = [], int(bones.max()) + 1
-    for z in np.flatnonzero(labels.reshape(len(labels), -1).any(1)):
+    for z in occupied:
         inside = labels[z] > 0
         key, n = np.unique(labels[z][inside].astype(np.int64)*width + bones[z][inside], return_counts=True)
         parts.append(pd.DataFrame({"lesion": key//width, "id": key % width, "n": n}))
     return pd.concat(parts).groupby(["lesion", "id"], as_index=False).n.sum()
 
-def _name_bones(t, labels, bones, scheme):
+def _name_bones(t, labels, occupied, bones, scheme):
     "The columns bone, region, region_confidence and weight_bearing for lesions `t` (columns lesion, n)."
-    shared = _overlaps(labels, bones).merge(_bone_names(scheme, int(bones.max()) + 1), on="id")
+    shared = _overlaps(labels, occupied, bones).merge(_bone_names(scheme, int(bones.max()) + 1), on="id")
     best = shared.sort_values(["n", "id"], ascending=[False, True]).drop_duplicates("lesion")
     in_region = shared.groupby(["lesion", "region"], as_index=False).n.sum().rename(columns={"n": "in_region"})
     found = t[["lesion", "n"]].merge(best.drop(columns="n").merge(in_region, on=["lesion", "region"]), on="lesion", how="left")
@@ -265,7 +268,8 @@ def lesion_table(
     labels, spacing_mm = _check_labels(labels), _check_spacing(spacing_mm)
     ct_hu, probability = _check_same_grid(ct_hu, labels, "ct_hu"), _check_same_grid(probability, labels, "probability")
     bones = _check_labels(_check_same_grid(bones, labels, "bones"), "bones") if bones is not None else None
-    if not labels.any(): return pd.DataFrame({k: pd.Series(dtype=t) for k, t in _dtypes.items()})
-    t = _add_up(_sections(labels, ct_hu, probability, spacing_mm))
-    named = _name_bones(t, labels, bones, scheme) if bones is not None else _no_bones
+    occupied = _occupied(labels)
+    if not len(occupied): return pd.DataFrame({k: pd.Series(dtype=t) for k, t in _dtypes.items()})
+    t = _add_up(_sections(labels, occupied, ct_hu, probability, spacing_mm))
+    named = _name_bones(t, labels, occupied, bones, scheme) if bones is not None else _no_bones
     return pd.DataFrame(_measure(t, spacing_mm, origin_mm, direction, within_slices) | named)[list(_dtypes)].astype(_dtypes)

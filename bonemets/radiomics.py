@@ -134,5 +134,5 @@ def extract_features(
 
 def _run(jobs, workers):
     if workers == 1 or len(jobs) < 2: return [_measure(*args) for args in jobs]
-    from joblib import Parallel, delayed
-    return Parallel(n_jobs=min(workers, len(jobs)))(delayed(_measure)(*args) for args in jobs)
+    from joblib.externals.loky import ProcessPoolExecutor
+    with ProcessPoolExecutor(min(workers, len(jobs))) as pool: return list(pool.map(_measure, *zip(*jobs), chunksize=max(1, len(jobs)//(4*workers))))
