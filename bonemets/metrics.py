@@ -23,7 +23,8 @@ def _binary(x, name):
 def _pair(truth, pred, names=("truth", "pred")):
     "Both as bool arrays of one shape."
     truth, pred = _binary(truth, names[0]), _binary(pred, names[1])
-    if truth.shape != pred.shape: raise ValueError(f"{names[1]} must have {names[0]}'s shape {truth.shape}, got {pred.shape}; resample it onto the same grid")
+    if truth.shape != pred.shape: 
+        raise ValueError(f"{names[1]} must have {names[0]}'s shape {truth.shape}, got {pred.shape}; resample it onto the same grid")
     return truth, pred
 
 def voxel_counts(
@@ -150,7 +151,8 @@ def _missing_class(truth):
 
 def _probabilities(probability):
     p = np.asarray(probability, float)
-    if p.size and not ((p >= 0) & (p <= 1)).all(): raise ValueError(f"probability must lie in 0…1 without NaN, got values from {p.min()} to {p.max()}")
+    inside = (p >= 0) & (p <= 1)
+    if not inside.all(): raise ValueError(f"probability must lie in 0…1 without NaN, got values from {p.min()} to {p.max()}")
     return p
 
 def detection_metrics(
@@ -158,7 +160,7 @@ def detection_metrics(
     probability: np.ndarray, # (n,) the detector's output, 0…1
     threshold: float = 0.5, # a slice is called positive from this probability on, 0…1
 ) -> dict: # accuracy, precision, recall, f1, auc, weighted_precision, weighted_recall, weighted_f1, hard_auc; n_slices, n_positive, reason
-    "Metrics of a slice detector, in both conventions; undefined ones are NaN with a `reason`. Raises ValueError for inputs out of range or of unequal length."
+    "Metrics of a slice detector in both conventions; undefined ones are NaN with a `reason`. Raises ValueError for bad ranges or lengths."
     truth, p = _binary(truth, "truth"), _probabilities(probability)
     if truth.shape != p.shape or p.ndim != 1: raise ValueError(f"truth and probability must be (n,) of one length, got {truth.shape} and {p.shape}")
     if not 0 <= threshold <= 1: raise ValueError(f"threshold must lie in 0…1, got {threshold}")
@@ -196,7 +198,8 @@ def _empty_cases(rows):
 def _lesion_sums(rows):
     if not set(_LESIONS) <= set(rows): return {}
     sums = {k: int(rows[k].sum()) for k in _LESIONS}
-    return sums | dict(lesion_sensitivity=_over(sums["n_found"], sums["n_lesions"], sums["n_lesions"] > 0), false_positives_per_case=rows.n_false_positive.mean())
+    sensitivity = _over(sums["n_found"], sums["n_lesions"], sums["n_lesions"] > 0)
+    return sums | dict(lesion_sensitivity=sensitivity, false_positives_per_case=rows.n_false_positive.mean())
 
 def _reason(n_scored, n_empty):
     if not n_scored: return "no case with a lesion: no overlap to average"
@@ -209,7 +212,7 @@ def _summary(rows):
 
 def summarise_scores(
     scores: pd.DataFrame, # one row a method and case: columns case, method and those of `case_scores`; optional patient and those of `lesion_counts`
-) -> pd.DataFrame: # one row a method in order of appearance: n_*, dice_mean, dice_sd, …, pooled_dice, …, case_specificity, empty_false_positive_ml, reason; no rows for no scores
-    "Mean ± SD over cases with lesions, pooled overlap, lesion counts and clean cases of each method. Raises ValueError for missing columns, double rows, or a Dice missing."
+) -> pd.DataFrame: # a row a method: n_*, dice_mean, dice_sd, …, pooled_dice, …, case_specificity, empty_false_positive_ml, reason; none for no scores
+    "Mean ± SD over cases with lesions, pooled overlap, lesion counts. Raises ValueError for missing columns, double rows, a Dice missing."
     _check_scores(scores)
     return pd.DataFrame([dict(method=name, **_summary(rows)) for name, rows in scores.groupby("method", sort=False)])

@@ -31,7 +31,9 @@ class Interval:
     reason: str = "" # why an end is NaN, or what to know about it; "" if nothing
     level: float = 0.95 # the coverage that it claims
 
-    def __str__(self): return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})" if self.low == self.low else f"{self.value:.3f} (no interval: {self.reason})"
+    def __str__(self):
+        ends = f"{self.low:.3f} to {self.high:.3f}" if self.low == self.low else f"no interval: {self.reason}"
+        return f"{self.value:.3f} ({ends})"
 
 # %% ../nbs/12_stats.ipynb #3f6e799f
 @dataclass
@@ -119,7 +121,8 @@ def _auto(b, level, vectorised):
 
 def _interval(estimate, n, n_boot, level, method, seed, vectorised):
     _check_settings(n_boot, level, method)
-    if n < _FEW_PATIENTS: warnings.warn(f"interval from {n} patients: below {_FEW_PATIENTS} it is a rough guide at best", FewPatientsWarning, stacklevel=3)
+    if n < _FEW_PATIENTS:
+        warnings.warn(f"interval from {n} patients: below {_FEW_PATIENTS} it is a rough guide at best", FewPatientsWarning, stacklevel=3)
     empty = dict(low=np.nan, high=np.nan, n_patients=n, method=method, level=level)
     if n == 0: return Interval(np.nan, reason="no patients", **empty)
     if n < _MIN_PATIENTS: return Interval(float(estimate(np.ones((1, n)))[0]), reason=f"fewer than {_MIN_PATIENTS} patients", **empty)
@@ -137,7 +140,7 @@ def weights_ci(
     method: str = "auto", # "auto", "studentised", "bca_t", "bca", "percentile"
     seed: int = 0, # ≥ 0; the same seed gives the same interval
 ) -> Interval: # NaN ends and a reason below 4 patients, without variation, or where the estimate is undefined
-    "A patient bootstrap interval for an estimate written as a function of patients' weights. Raises ValueError for settings out of range; warns below 10 patients."
+    "A patient bootstrap interval for an estimate of weights. Raises ValueError for settings out of range; warns below 10 patients."
     return _interval(estimate, n_patients, n_boot, level, method, seed, vectorised=True)
 
 # %% ../nbs/12_stats.ipynb #d0e982f6
@@ -180,7 +183,7 @@ def bootstrap_ci(
     method: str = "auto", # "auto", "studentised", "bca_t", "bca", "percentile"
     seed: int = 0, # ≥ 0; the same seed gives the same interval
 ) -> Interval: # NaN ends and a reason below 4 patients, without variation, or where the statistic is undefined; value NaN too for an empty table
-    "A bootstrap interval that resamples patients with all their rows. Raises ValueError for missing columns and settings out of range; warns below 10 patients."
+    "Interval by resampling patients with all their rows. Raises ValueError for missing columns or settings out of range; warns below 10 patients."
     table = _as_table(table, unit)
     columns = [] if callable(statistic) else [statistic] if isinstance(statistic, str) else list(statistic)
     _check_columns(table, [unit, *columns])
@@ -224,9 +227,9 @@ def _compare(wide, a, b, unit, settings):
     who = both.index.get_level_values("_patient")
     ci = bootstrap_ci(pd.DataFrame(dict(patient=who, value=d)), **settings)
     reasons = [_pair_reason(d), _SLICE_NOTE if unit == "slice" else "", f"interval: {ci.reason}" if ci.reason else ""]
-    return dict(method_a=a, method_b=b, unit=unit, n_pairs=len(d), n_patients=ci.n_patients, n_left_out=n_left_out, mean_a=both[a].mean(), mean_b=both[b].mean(),
-                difference=d.mean() if len(d) else np.nan, **_ttest(d), p_holm=np.nan, p_wilcoxon=_wilcoxon(d), low=ci.low, high=ci.high, interval=ci.method,
-                reason="; ".join(r for r in reasons if r))
+    return dict(method_a=a, method_b=b, unit=unit, n_pairs=len(d), n_patients=ci.n_patients, n_left_out=n_left_out,
+                mean_a=both[a].mean(), mean_b=both[b].mean(), difference=d.mean() if len(d) else np.nan, **_ttest(d),
+                p_holm=np.nan, p_wilcoxon=_wilcoxon(d), low=ci.low, high=ci.high, interval=ci.method, reason="; ".join(r for r in reasons if r))
 
 def _check_pairs(scores, unit, value):
     if unit not in _KEYS: raise ValueError(f"unit must be case, patient or slice, got {unit!r}")
@@ -234,7 +237,8 @@ def _check_pairs(scores, unit, value):
     missing = [c for c in wanted if c not in scores]
     if missing: raise ValueError(f"scores must have the columns {', '.join(wanted)}; missing: {', '.join(missing)}")
     keys = ["method", "case", "z"] if unit == "slice" else ["method", "case"]
-    if scores.duplicated(keys).any(): raise ValueError(f"scores must have one row for each {', '.join(keys)}; {int(scores.duplicated(keys).sum())} are there twice")
+    n_twice = int(scores.duplicated(keys).sum())
+    if n_twice: raise ValueError(f"scores must have one row for each {', '.join(keys)}; {n_twice} are there twice")
     if scores.method.nunique() < 2: raise ValueError(f"scores must hold at least two methods, got {list(scores.method.unique())}")
 
 def paired_ttests(
@@ -244,8 +248,8 @@ def paired_ttests(
     n_boot: int = 2000, # resamples of patients, ≥ 100
     level: float = 0.95, # level of the intervals
     seed: int = 0, # ≥ 0
-) -> pd.DataFrame: # method_a, method_b, unit, n_*, mean_a, mean_b, difference (a − b), sd, t, df, p, p_holm, p_wilcoxon, low, high, interval, reason; a row a pair
-    "Compare every pair of methods on the cases that both have. Raises ValueError for missing columns, double rows, fewer than two methods; warns below 10 patients."
+) -> pd.DataFrame: # a row a pair: method_a, method_b, n_*, difference (a − b), sd, t, df, p, p_holm, p_wilcoxon, low, high, interval, reason …
+    "Compare every pair of methods on their common cases. Raises ValueError for missing columns, double rows, one method; warns below 10 patients."
     _check_pairs(scores, unit, value)
     who = scores["patient"] if "patient" in scores else scores["case"]
     keys = ["_patient", "case"] + ["z"]*(unit == "slice")
