@@ -214,7 +214,8 @@ def _complete(rows, kind, training):
     missing = [m for m in published_table(kind).model if m not in {r["model"] for r in rows}]
     t = pd.DataFrame(rows + [dict(model=m) for m in missing])
     source = ["not trained" if m in missing else "this run" for m in t.model]
-    return t.assign(source=source, training=[training_note(training, m) for m in t.model])
+    notes = [training_note(training, m) for m in t.model]
+    return t.assign(source=source, training=["training not recorded" if s == "this run" and n == "not trained" else n for s, n in zip(source, notes)])
 
 def detection_table(
     run: Path, # a run folder
@@ -231,7 +232,7 @@ def detection_table(
 # %% ../nbs/40_report.ipynb #93858206
 def _segmentation_row(scores, n_boot, seed):
     "Metrics, intervals and counts of one method."
-    summary = summarise_scores(scores.assign(method="")).iloc[0].drop(["method", "reason"])
+    summary = summarise_scores(scores.assign(method="")).iloc[0].drop(["method", "reason", "dice_mean", "precision_mean", "recall_mean"])
     scored = scores[scores.truth_ml > 0]
     intervals = {k: _quiet(bootstrap_ci, scored, k, n_boot=n_boot, seed=seed) for k in _METRICS["segmentation"]}
     return dict(summary) | _interval_columns(intervals)
@@ -417,7 +418,9 @@ def plot_bars(
         ax.set(xlim=(0, 100), ylim=(len(models) - .5, -.5), yticks=range(len(models)), yticklabels=map(model_label, models))
         ax.set_title(f"{_TITLES[k]}, %", fontsize=9)
         ax.spines[["top", "right"]].set_visible(False)
-    for ax in axes.flat[len(metrics):]: ax.remove()
+    for ax, above in zip(axes[1][len(metrics) - 2:], axes[0][len(metrics) - 2:]):
+        ax.remove()
+        above.tick_params(labelbottom=True)
     _bars_legend(fig)
     return fig
 
@@ -451,10 +454,9 @@ def pick_cases(
     return {k: t.iloc[place[k]] for k in names}
 
 def _crop(mask, spacing_mm, half_mm=90):
-    "Slices (y, x) of a window around the mask's centre, within the picture."
-    centre = [int(np.mean(i)) for i in np.nonzero(mask)]
-    half = [int(half_mm/s) for s in spacing_mm[-2:]]
-    return tuple(slice(max(0, c - h), c + h) for c, h in zip(centre, half))
+    "Slices (y, x) of a window of up to 180 mm around the mask's centre, moved to lie within the picture."
+    window = lambda c, n, half: slice(lo := max(0, min(c - half, n - 2*half)), lo + 2*half)
+    return tuple(window(int(np.mean(i)), n, int(half_mm/s)) for i, n, s in zip(np.nonzero(mask), mask.shape, spacing_mm[-2:]))
 
 def _overlay(ax, run, method, case, title):
     "One case on one axes: the slice where the truth is largest."
@@ -478,8 +480,8 @@ def plot_cases(
     return fig
 
 # %% ../nbs/40_report.ipynb #03b1308b
-_ALWAYS = ["The truth is a reader's masks. Where the reader was wrong or unsure, a method that disagrees may be right; no second reader was measured against.",
-           "Nothing here was tested on patients from another hospital, scanner or protocol than those of this cohort.",
+_READER = "The truth is the cohort's masks. Where their reader was wrong or unsure, a method that disagrees may be right; no second reader was measured against."
+_ALWAYS = ["Nothing here was tested on patients from another hospital, scanner or protocol than those of this cohort.",
            "The published numbers come from another cohort that is not public, with definitions that are partly not stated. They are shown for orientation; a difference from them is no finding.",
            "Research software: not a medical device, not for diagnosis or treatment."]
 
@@ -503,7 +505,7 @@ def limits(
     if not len(training): out.append("No model was trained in this run.")
     if n < 10: out.append(f"Only {n} patients were scored. With fewer than 10, bootstrap intervals are too narrow: the truth lies outside them more often than 5 times in 100.")
     if splits.get("unit", "patient") != "patient": out.append("LEAKAGE: the split was made by slice, so slices of one patient stand on both sides. Every score is too good.")
-    return out + _leaks(run, splits) + _ALWAYS
+    return out + _leaks(run, splits) + [_READER]*(not is_synthetic(run)) + _ALWAYS
 
 def _leaks(run, splits):
     "A sentence for each method with leaked rows."
@@ -553,11 +555,11 @@ tr:has(+tr.note)>td{border-bottom:0;padding-bottom:2px}tr.note td{text-align:lef
 tr.note div{position:sticky;left:10px;width:max-content;max-width:min(100%,calc(100vw - 60px))}
 tr.published td{background:repeating-linear-gradient(45deg,#f1f1f1 0 6px,#fafafa 6px 12px);color:#4a4a4a;font-style:italic}
 tr.published td:first-child{border-left:5px solid #888}tr.this-run td:first-child{border-left:5px solid var(--blue);font-weight:600}tr.not-trained td{color:#7a828b}
-.tag{display:inline-block;border:1px solid currentColor;border-radius:9px;padding:0 7px;font-size:.72rem;font-style:normal;font-weight:400;white-space:nowrap}
+.tag{display:inline-block;border:1px solid currentColor;border-radius:9px;padding:0 .55em;font-size:.82em;font-style:normal;font-weight:400;white-space:nowrap}
 figure{margin:14px 0}figure img{max-width:100%;height:auto;border:1px solid var(--line);border-radius:6px}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(280px,1fr));gap:0 24px}
 @media(max-width:600px){body{padding:0 12px 40px;font-size:15px}h1{font-size:1.45rem}.cards{grid-template-columns:repeat(2,1fr)}figure.wide{overflow-x:auto}figure.wide img{max-width:none;width:640px}}
-@media print{nav{display:none}body{max-width:none;font-size:10pt;padding:0}.scroll{overflow:visible;border:0}table{font-size:7.5pt}th,td{padding:3px 4px}td small{white-space:normal}tr.note div{max-width:none}
+@media print{nav{display:none}body{max-width:none;font-size:10pt;padding:0}.scroll{overflow:visible;border:0}table{font-size:7.5pt}th,td{padding:3px 4px}td small{white-space:normal}tr.note td{font-size:1em}tr.note div{max-width:none}tr:has(+tr.note){break-after:avoid}.soft{font-size:8.5pt}
 figure,tr,.card{break-inside:avoid}h2,h3{break-after:avoid}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """
 
@@ -572,8 +574,8 @@ _TEMPLATE = """<!doctype html>
 {%- if loop.first and kind %} <span class="tag">{{ kind }}</span>{% endif %}</td>{% endfor %}</tr>
 {%- if note %}<tr class="{{ kind|replace(' ', '-') }} note"><td colspan="{{ t.columns|length }}"><div>{{ note }}</div></td></tr>{% endif %}{% endfor %}</tbody></table></div>
 {%- endmacro %}
-<body><h1>Bone metastases on CT: report of the run “{{ name }}”</h1>
-<p class="soft">Written by bonemets {{ version }} on {{ date }}. Slice detectors, segmenters, lesions and features compared with manual masks. <b>Research software, not a medical device.</b></p>
+<body><h1>bonemets report: “{{ name }}”</h1>
+<p class="soft">Lesions on CT: slice detectors, segmenters, lesions and features compared with the cohort's masks. Written by bonemets {{ version }} on {{ date }}. <b>Research software, not a medical device.</b></p>
 {%- if notices %}<div class="notice" role="note">{% for n in notices %}<p>{{ n }}</p>{% endfor %}</div>{% endif %}
 <nav>{% for s in sections %}<a href="#s{{ loop.index }}">{{ s.title }}</a>{% endfor %}</nav>
 <div class="cards">{% for value, label in cards %}<div class="card"><b{% if not value[0].isdigit() %} class="word"{% endif %}>{{ value }}</b><span>{{ label }}</span></div>{% endfor %}</div>
@@ -617,7 +619,9 @@ _WEIGHTED_NOTE = ("In percent, 95 % intervals over patients. Both classes, avera
 _SEGMENTATION_NOTE = ("In percent: mean ± SD over cases with lesions, 95 % intervals over patients. A lesion is found if the prediction shares a voxel with it; a false positive touches no true voxel. The published unit (slice, case or patient) is not "
                       "stated, so published rows (Table 2; SD from the t-tests) may be defined differently. Ours is the mean over cases.")
 
-def _save(run, name, table): return write_table(table, Path(run)/"tables"/f"{name}.csv")
+def _save(run, name, table):
+    "Write a table as CSV, counts as whole numbers."
+    return write_table(table.astype({c: "Int64" for c in table if c.startswith("n_")}), Path(run)/"tables"/f"{name}.csv")
 
 def _detection_section(run, evaluation, threshold, n_boot, seed):
     table = detection_table(run, threshold, n_boot, seed)
@@ -721,7 +725,7 @@ def render_report(
     from bonemets import __version__
     _, _, evaluation = _setting(run)
     template = Environment(autoescape=True, trim_blocks=True).from_string(_TEMPLATE)
-    notices = [l for l in limits(run) if l not in _ALWAYS]
+    notices = [l for l in limits(run) if l not in [_READER, *_ALWAYS]]
     return template.render(style=_STYLE, name=Path(run).resolve().name, version=__version__, date=date.today().isoformat(), notices=notices, cards=_cards(run, evaluation),
                            sections=_sections(run, evaluation, threshold, n_boot, seed), words={"name", "value"})
 
