@@ -288,7 +288,7 @@ def _kind(path, series=None):
     path = Path(path)
     if not path.exists(): raise FileNotFoundError(f"there is no file or folder {path}")
     if path.is_dir(): return "series"
-    if series is not None: raise ValueError(f"series must be None for a file, got {series!r} for {path}; it chooses among the series of a DICOM folder")
+    if series is not None: raise ValueError(f"series must be None for a file, got {series!r} for {path}; it chooses among the series of a folder")
     if _suffix(path) in _SUFFIXES: return "image"
     with open(path, "rb") as f:
         if f.read(132)[128:] == b"DICM": return "seg"
@@ -715,6 +715,8 @@ def _seg_source(s, spacing_z, identified):
     "A slice's header for highdicom: without an empty SpecificCharacterSet, and unless `identified` without anything that names the patient."
     import pydicom
     ds = pydicom.dcmread(s.path, stop_before_pixels=True)
+    if not all(ds.get(key) for key in ("StudyInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")):
+        raise VolumeError(f"{s.path} must have study, instance and frame of reference UIDs for a segmentation to refer to it; write NIfTI instead")
     if not ds.get("SpecificCharacterSet"): ds.pop("SpecificCharacterSet", None)
     out = ds if identified else pydicom.Dataset()
     out.file_meta = ds.file_meta
