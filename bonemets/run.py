@@ -10,7 +10,7 @@ __all__ = ['STUDY_PRESETS', 'StudySettings', 'make_settings', 'read_manifest', '
 
 # %% ../nbs/41_run.ipynb #6da821f9
 import importlib.metadata as metadata
-import os, platform, time
+import os, platform, sys, time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -282,11 +282,12 @@ def run_study(
     out: str | Path, # the run folder; an existing one is continued
     preset: str = "quick", # `"demo"`, `"quick"` or `"paper"`
     workers: int | None = None, # processes for reading and measuring; None: all cores
-    progress: bool = True, # whether to show training progress
+    progress: bool | None = None, # whether to show training progress; None: on a terminal
     **settings, # fields of `StudySettings` that override the preset
 ) -> Path: # path of `report.html`
     "Run a whole study, or go on with one. Errors as `make_settings` and `checked_cohort`."
     settings, run = make_settings(preset, **settings), Path(out)
+    progress = sys.stdout.isatty() if progress is None else progress
     cohort = read_cohort(cohort_csv)
     data = content_hash(__version__, [[str(c), Path(i), Path(m)] for c, i, m in zip(cohort.case, cohort.image, cohort["mask"])], list(cohort.patient))
     run_stage(run, "check", data, lambda: write_table(checked_cohort(cohort_csv, workers), run/"cohort.parquet"), ["cohort.parquet"])
