@@ -30,7 +30,8 @@ def _where(table, i, source):
 
 def _check_columns(table, source, wanted):
     missing = [c for c in wanted if c not in table]
-    if missing: raise CohortError(f"{source} must have the columns {', '.join(wanted)}; {', '.join(missing)} is missing, it has: {', '.join(map(str, table.columns))}")
+    has = ", ".join(map(str, table.columns))
+    if missing: raise CohortError(f"{source} must have the columns {', '.join(wanted)}; {', '.join(missing)} is missing, it has: {has}")
     if not len(table): raise CohortError(f"{source} must hold at least one case; it has columns and no rows")
 
 def _check_values(table, source, required):
@@ -39,7 +40,8 @@ def _check_values(table, source, required):
         if len(empty): raise CohortError(f"{source}, {_where(table, empty[0], source)}: {column} is empty; fill it in or delete the row")
     for column in ("patient", "case"):
         for i, name in enumerate(table[column]):
-            if _bad_id(name): raise CohortError(f"{source}, {_where(table, i, source)}: {column} must be fit for a file name (no slash, no leading dot), got {name!r}")
+            if not _bad_id(name): continue
+            raise CohortError(f"{source}, {_where(table, i, source)}: {column} must be fit for a file name (no slash, no leading dot), got {name!r}")
 
 def _check_unique(table, source):
     seen = {}
@@ -100,15 +102,16 @@ def write_cohort(
 
 # %% ../nbs/05_cohort.ipynb #e4466cdf
 _VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
-_ROLE_WORDS = {"bones": {"bones", "skeleton"}, "mask": {"mask", "masks", "seg", "segs", "segmentation", "segmentations", "label", "labels", "lesion", "lesions", "roi", "gt", "truth"},
-               "image": {"ct", "cts", "image", "images", "img", "imgs", "scan", "scans", "volume", "volumes"}}
+_ROLE_WORDS = {role: set(words.split()) for role, words in {
+    "bones": "bones skeleton", "image": "ct cts image images img imgs scan scans volume volumes",
+    "mask": "mask masks seg segs segmentation segmentations label labels lesion lesions roi gt truth"}.items()}
 
 def _words(name): return [w for w in re.split(r"[^A-Za-z0-9]+", name) if w]
 def _volume_stem(path): return next((path.name[:-len(s)] for s in _VOLUME_SUFFIXES if path.name.lower().endswith(s)), None)
 
 def _role(words, default=None):
     "What a name's words say that it is: bones, mask or image, in that order."
-    return next((role for role, known in _ROLE_WORDS.items() if known & {w.lower() for w in words}), default)
+    return next((role for role in ("bones", "mask", "image") if _ROLE_WORDS[role] & {w.lower() for w in words}), default)
 
 def _folder_role(name):
     "The role of all that lies in a folder such as `imagesTr` or `masks`; None for any other folder."
@@ -180,22 +183,26 @@ def _patients(cases, pattern):
     "Each case's patient, cut out of its name by a regular expression."
     found = [re.search(pattern, c) for c in cases]
     for case, m in zip(cases, found):
-        if m is None or not m.groups(): raise ValueError(f"patient must be a regular expression with one group that fits every case's name, it does not fit {case!r}; got {pattern!r}")
+        if m is None or not m.groups():
+            raise ValueError(f"patient must be a regular expression with one group that fits every case's name, got {pattern!r}, which does not fit {case!r}")
     return [m.group(1) for m in found]
 
 def scan_cohort(
     folder: str | Path, # where the data set lies
     patient: str | None = None, # regular expression whose first group is the patient within a case's name, e.g. r"(P[0-9]+)"; None: folder, else case
 ):  # table of cases as `read_cohort` gives it, sorted by case
-    "Find the CT and mask pairs in a folder. Warns of volumes without partner; raises FileNotFoundError, CohortError where there is no pair, ValueError for a bad `patient`."
+    "Find the CT and mask pairs in a folder; warns of volumes left out. Raises FileNotFoundError, CohortError (no pair), ValueError (bad `patient`)."
     root = Path(os.path.abspath(folder))
     if not root.is_dir(): raise FileNotFoundError(f"there is no folder {folder}")
     rows, left = _listed(root), []
     if rows is None:
         cases, left = _match(_entries(root))
         rows = list(_named(root, cases))
-    if not rows: raise CohortError(f"{folder} must hold CTs with masks, got {len(left)} volumes and no pair; name them alike, the mask with the word mask or seg, or write the table by hand")
-    if left: warnings.warn(f"{len(left)} volumes have no single partner and are left out: {', '.join(_relative(p, root) for p in left[:5])}{' …' if len(left) > 5 else ''}", stacklevel=2)
+    if not rows:
+        raise CohortError(f"{folder} must hold CTs with masks, got {len(left)} volumes and no pair; "
+                          "name them alike, the mask with the word mask or seg, or write the table by hand")
+    names = ", ".join([*(_relative(p, root) for p in left[:5]), *(["…"] if len(left) > 5 else [])])
+    if left: warnings.warn(f"{len(left)} volumes have no single partner and are left out: {names}", stacklevel=2)
     table = pd.DataFrame(rows).fillna("").sort_values("case", ignore_index=True)
     if patient is not None: table["patient"] = _patients(table["case"], patient)
     for c in ("image", "mask"): table[c] = [os.path.normpath(p) for p in table[c]]
@@ -203,7 +210,8 @@ def scan_cohort(
 
 # %% ../nbs/05_cohort.ipynb #b91eb5f6
 _FINDING_COLUMNS = ("case", "patient", "file", "level", "kind", "finding")
-_READ_KINDS = (("finite numbers", "not_finite"), ("0 and 1", "mask_values"), ("whole numbers", "mask_values"), ("hold labels from", "mask_values"), ("one 3D volume", "not_3d"))
+_READ_KINDS = (("finite numbers", "not_finite"), ("0 and 1", "mask_values"), ("whole numbers", "mask_values"),
+               ("hold labels from", "mask_values"), ("one 3D volume", "not_3d"))
 
 def _fault(kind, role, path, text, level="error"): return {"level": level, "kind": kind, "role": role, "file": path, "text": text}
 
@@ -230,8 +238,8 @@ def _grid_fault(role, path, image):
     what = next(w for w in ("size", "direction", "spacing", "origin") if w in differs)
     swapped = what == "size" and sorted(a.shape) == sorted(b.shape)
     others = [w for w in differs if w != what]
-    text = ("axes are swapped: " if swapped else "") + differs[what].replace("in the mask", f"in the {role}") + (f" (so differs its {' and '.join(others)})" if others else "")
-    return _fault("axes_swapped" if swapped else f"{what}_differs", role, path, text)
+    text = differs[what].replace("in the mask", f"in the {role}") + (f" (so differs its {' and '.join(others)})" if others else "")
+    return _fault("axes_swapped", role, path, f"axes are swapped: {text}") if swapped else _fault(f"{what}_differs", role, path, text)
 
 # %% ../nbs/05_cohort.ipynb #f304d171
 def _hu_fault(hu, path):
@@ -240,10 +248,12 @@ def _hu_fault(hu, path):
     said = f"values go from {low:g} to {high:g}"
     if low == high: return _fault("not_hu", "image", path, f"all voxels are {low:g}")
     if high - low <= 2: return _fault("not_hu", "image", path, f"{said}, which looks normalised; HU are needed")
-    if low >= -20: return _fault("not_hu", "image", path, f"{said}, so there is neither air nor fat; HU are needed: was it windowed, or stored without its rescale intercept?")
+    if low < -20: return None
+    return _fault("not_hu", "image", path, f"{said}, so neither air nor fat; HU are needed: was it windowed, or stored without its rescale intercept?")
 
 # %% ../nbs/05_cohort.ipynb #97346f22
 _AIR_BELOW_HU, _BONE_ABOVE_HU = -300, 150
+_MISPLACED = "it is another case's mask, or its axes are swapped"
 _AIR_SHARE_ALLOWED = 0.2      # 0.02 is the most in the 18 real cases that this was tried on
 
 def _box(mask, margin=2):
@@ -265,11 +275,12 @@ def _contrast_hu(hu, mask):
     return float(abs(hu[mask].mean() - hu[shell].mean())) if shell.any() else float("nan")
 
 def _empty_fault(path):
-    return _fault("empty_mask", "mask", path, "no voxel is lesion; right for a lesion-free control, else it was not finished or not exported", "warning")
+    text = "no voxel is lesion; right for a lesion-free control, else it was not finished or not exported"
+    return _fault("empty_mask", "mask", path, text, "warning")
 
 def _air_fault(hu, mask, path):
     air = float((hu[mask] < _AIR_BELOW_HU).mean())
-    if air > _AIR_SHARE_ALLOWED: return _fault("mask_in_air", "mask", path, f"{100*air:.0f} % of it lies in air; it is another case's mask, or its axes are swapped")
+    return _fault("mask_in_air", "mask", path, f"{100*air:.0f} % of it lies in air; {_MISPLACED}") if air > _AIR_SHARE_ALLOWED else None
 
 # %% ../nbs/05_cohort.ipynb #2bfc9296
 _DICOM_IDS = ("StudyInstanceUID", "FrameOfReferenceUID", "PatientID")
@@ -322,7 +333,8 @@ def _less_fitting(pair, facts):
     "(the case of two whose mask stands out less from what is around it, or else the later one; a few words why)."
     contrast = [facts[r["case"]].get("contrast_hu", np.nan) for r in pair]
     if not min(contrast) < 0.7*max(contrast): return pair[1], "which of the two is wrong cannot be told from here"
-    return pair[int(np.argmin(contrast))], f"its mask stands out by {min(contrast):.0f} HU here and by {max(contrast):.0f} HU there, so this one is the likelier mistake"
+    said = f"its mask stands out by {min(contrast):.0f} HU here and by {max(contrast):.0f} HU there, so this one is the likelier mistake"
+    return pair[int(np.argmin(contrast))], said
 
 _FOLLOWS = ("axes_swapped", "size_differs", "direction_differs", "spacing_differs", "origin_differs", "mask_in_air")
 
@@ -354,6 +366,7 @@ def _mask_twins(rows, facts, findings, known):
         level = "error" if a["patient"] != b["patient"] else "warning"
         yield bad, _fault("mask_of_another_case", "mask", bad["mask"], f"same voxels as the mask of case {other['case']}; {why}", level)
 
+# %% ../nbs/05_cohort.ipynb #7fac8e1a
 def _id_twins(rows, facts, known):
     "Two patients that share DICOM identifiers: (later row, finding)."
     shared = {}
@@ -363,7 +376,8 @@ def _id_twins(rows, facts, known):
         for a, b in pairs: shared.setdefault((a["case"], b["case"]), (b, a, [], len(pairs)))[2].append(name)
     for b, a, names, n in shared.values():
         placeholder = names == ["PatientID"] and n > 1
-        text = f"same {', '.join(names)} as case {a['case']}, whose patient is {a['patient']}" + ("; many share it, so it may be a placeholder" if placeholder else "; give both the same patient")
+        advice = "many share it, so it may be a placeholder" if placeholder else "give both the same patient"
+        text = f"same {', '.join(names)} as case {a['case']}, whose patient is {a['patient']}; {advice}"
         yield b, _fault("same_patient", "image", b["image"], text, "warning" if placeholder else "error")
 
 def _off_bone(rows, facts):
@@ -372,10 +386,10 @@ def _off_bone(rows, facts):
     middle = np.median(list(share.values())) if len(share) >= _BONE_MIN_CASES else 0
     for r in rows:
         if middle >= _BONE_COHORT_SHARE and share.get(r["case"], 1) < _BONE_SUSPECT_SHARE:
-            text = f"{100*share[r['case']]:.0f} % of it is on bone, in half of the cases at least {100*middle:.0f} %; it is another case's mask, or its axes are swapped"
+            text = f"{100*share[r['case']]:.0f} % of it is on bone, in half of the cases at least {100*middle:.0f} %; {_MISPLACED}"
             yield r, _fault("mask_off_bone", "mask", r["mask"], text, "warning")
 
-# %% ../nbs/05_cohort.ipynb #7fac8e1a
+# %% ../nbs/05_cohort.ipynb #9f94f893
 def _between(rows, facts, findings):
     "Add what only shows between cases to `findings` (case → list), and take away what follows from it."
     images = list(_image_twins(rows, facts, findings))
@@ -403,15 +417,14 @@ def check_cohort(
     cohort, # table of cases as `read_cohort` gives it; masks may be empty
     workers: int | None = None, # processes; None: all cores
     progress: bool = True, # whether to show a bar
-):  # DataFrame, one row a fault: case, patient, file, level ("error" or "warning"), kind, finding (one line that names case, file and fault); empty where all is well
+):  # DataFrame, one row a fault: case, patient, file, level ("error" or "warning"), kind, finding (a line with all of it); empty where all is well
     "Open every file of a cohort and report all that is wrong. Raises CohortError only for a table that is none; faults in files are findings."
     rows, root = _rows_of(_check_table(cohort, require_mask=False))
     items = {r["case"]: (r["image"], r["mask"], r["bones"]) for r in rows}
     done = map_cases(_check_case, items, workers=workers, desc="checking", progress=progress)
-    failed = {e.case: [_fault("check_failed", "image", items[e.case][0], f"could not be checked: {e.error}: {e.message}")] for e in done.errors.itertuples()}
-    findings = {c: done.results[c]["findings"] if c in done.results else failed[c] for c in items}
-    facts = {c: done.results[c]["facts"] if c in done.results else {} for c in items}
-    findings = _between(rows, facts, findings)
+    failed = {e.case: _fault("check_failed", "image", items[e.case][0], f"could not be checked: {e.error}: {e.message}") for e in done.errors.itertuples()}
+    checked = {c: done.results.get(c) or {"findings": [failed[c]], "facts": {}} for c in items}
+    findings = _between(rows, {c: r["facts"] for c, r in checked.items()}, {c: r["findings"] for c, r in checked.items()})
     return pd.DataFrame([_line(r, f, root) for r in rows for f in findings[r["case"]]], columns=_FINDING_COLUMNS)
 
 def findings_text(
@@ -445,7 +458,8 @@ def _check_split_args(test, folds, n, unit):
     if isinstance(folds, bool) or not isinstance(folds, (int, np.integer)) or folds < 2: raise ValueError(f"folds must be a whole number ≥ 2, got {folds!r}")
     n_test = max(int(np.floor(test * n + 0.5)), 1) if test else 0
     if n - n_test < folds:
-        raise CohortError(f"{folds} folds need at least {folds} {unit}s beside the test set, got {n - n_test} of {n}; use fewer folds, a smaller test share, or more {unit}s")
+        raise CohortError(f"{folds} folds need at least {folds} {unit}s beside the test set, got {n - n_test} of {n}; "
+                          f"use fewer folds, a smaller test share, or more {unit}s")
     return n_test
 
 def _deal(names, n_test, folds, rng):
@@ -497,7 +511,9 @@ def _check_sides(sides, patient_of):
     for side, cases in sides.items():
         for case in cases:
             first, at = seen.setdefault(patient_of[case], (case, side))
-            if at != side: raise CohortError(f"patient {patient_of[case]} is on two sides of the split: case {first} in {at}, case {case} in {side}; make the split with split_patients")
+            if at == side: continue
+            raise CohortError(f"patient {patient_of[case]} is on two sides of the split: case {first} in {at}, case {case} in {side}; "
+                              "make the split with split_patients")
 
 def _check_cover(splits, known):
     "Refuse cases that the cohort lacks, that no side has, or that are listed twice."

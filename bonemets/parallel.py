@@ -183,7 +183,7 @@ def _bar(outcomes, n, desc, progress):
 def _check_items(items):
     if not isinstance(items, dict): raise TypeError(f"items must be a dict, case name → arguments, got {type(items).__name__}")
     bad = [c for c in items if not isinstance(c, str) or not c or c != Path(c).name or "\\" in c or c.startswith(".")]
-    if bad: raise ValueError(f"a case's name must be a string fit for a file name (no slash, no leading dot), got {bad[0]!r}; rename it in the cohort's table")
+    if bad: raise ValueError(f"a case's name must be a string fit for a file name (no slash, no leading dot), got {bad[0]!r}; rename the case")
 
 def map_cases(
     fn, # called once a case: `fn(*args)` where its args are a tuple, `fn(**args)` for a dict, else `fn(args)`
@@ -195,7 +195,7 @@ def map_cases(
     raise_errors: bool = False, # whether to raise, after all cases are done, if any failed
     progress: bool = True, # whether to show a bar once the work has lasted two seconds
 ) -> CaseResults: # results in the order of `items`, and the table of errors
-    "Call `fn` for each case, in parallel, keeping results as they come. Raises TypeError and ValueError for bad arguments, BonemetsError if asked to (`raise_errors`)."
+    "Call `fn` for each case, in parallel, keeping results as they come. Raises TypeError or ValueError for bad `items`, BonemetsError if asked to."
     _check_items(items)
     n_workers = min(count_workers(workers), max(len(items), 1))
     described = None if folder is None else _describe(fn)
