@@ -145,8 +145,8 @@ def normalise(
 class Recipe:
     "How a network is trained."
     arch: str # name of the architecture
-    epochs: int = 6 # number of epochs
-    steps_per_epoch: int = 50 # batches an epoch
+    epochs: int = 5 # number of epochs
+    steps_per_epoch: int = 40 # batches an epoch
     batch_size: int = 16 # slices a batch
     lr: float = 1e-3 # highest learning rate of the one-cycle schedule
     windows: tuple = (BONE_WINDOW,) # (level, width) in HU, one channel each
@@ -160,7 +160,7 @@ class Recipe:
 
 PRESETS = {
     "demo": dict(epochs=2, steps_per_epoch=15, batch_size=8),
-    "quick": dict(epochs=6, steps_per_epoch=50, batch_size=16),
+    "quick": dict(epochs=5, steps_per_epoch=40, batch_size=16),
     "paper": dict(epochs=60, steps_per_epoch=250, batch_size=32),
 }
 

@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['STUDY_PRESETS', 'StudySettings', 'make_settings', 'read_manifest', 'run_stage', 'environment', 'checked_cohort',
-           'study_splits', 'pixel_for', 'judges', 'cases_to_score', 'train_folds', 'load_folds', 'detect_study',
-           'segment_study', 'score_case', 'measure_lesions', 'measure_radiomics', 'collect', 'measure_study',
-           'run_study', 'run_demo']
+           'study_splits', 'pixel_for', 'judges', 'cases_to_score', 'load_folds', 'score_case', 'measure_lesions',
+           'measure_radiomics', 'run_study', 'run_demo']
 
 # %% ../nbs/41_run.ipynb #6da821f9
 import importlib.metadata as metadata
@@ -158,7 +157,7 @@ def cases_to_score(
     return list(splits["test"]) if splits["evaluation"] == "test" else [c for f in splits["folds"] for c in f["val"]]
 
 # %% ../nbs/41_run.ipynb #db88a27d
-def train_folds(
+def _train_folds(
     run: Path, # the run folder
     store, # the slice store
     splits: dict, # the splits
@@ -187,7 +186,7 @@ def load_folds(
     "The trained models of all folds."
     return [kind.load(run/"models"/name/f"fold{k}") for k in range(len(splits["folds"]))]
 
-def detect_study(
+def _detect_study(
     run: Path, # the run folder
     store, # the slice store
     splits: dict, # the splits
@@ -201,7 +200,7 @@ def detect_study(
         tables.append(found[0].assign(probability=np.mean([f.probability for f in found], axis=0), fold=fold))
     return write_table(pd.concat(tables, ignore_index=True), run/"detections"/f"{name}.parquet")
 
-def segment_study(
+def _segment_study(
     run: Path, # the run folder
     cohort: pd.DataFrame, # the cohort
     store, # the slice store
@@ -246,7 +245,7 @@ def measure_radiomics(
     labels, _ = label_lesions(m.array)
     return extract_features(ct.array, labels, ct.spacing_mm, feature_classes=("firstorder",))
 
-def collect(
+def _collect(
     results: dict, # {case: DataFrame or dict}
     cohort: pd.DataFrame, # the cohort
 ) -> pd.DataFrame: # all cases' rows with patient and case in front
@@ -257,7 +256,7 @@ def collect(
     table = pd.concat([t for t in filled if len(t)] or filled[:1], ignore_index=True)
     return table[["patient", "case", *(c for c in table.columns if c not in ("patient", "case"))]]
 
-def measure_study(
+def _measure_study(
     run: Path, # the run folder
     cohort: pd.DataFrame, # the cohort
     splits: dict, # the splits
@@ -267,7 +266,7 @@ def measure_study(
     "Scores, lesion tables and radiomics of truth and prediction, into `scores/`, `lesions/` and `radiomics/`."
     rows = cohort.set_index("case").loc[cases_to_score(splits)]
     pred = {c: str(run/"predictions"/method/f"{c}.nii.gz") for c in rows.index}
-    each = lambda fn, items, what: collect(map_cases(fn, items, workers=workers, desc=what, raise_errors=True).results, cohort)
+    each = lambda fn, items, what: _collect(map_cases(fn, items, workers=workers, desc=what, raise_errors=True).results, cohort)
     scores = each(score_case, {c: (rows["mask"][c], pred[c]) for c in rows.index}, f"score {method}")
     scores.insert(2, "fold", [judges(c, splits)[0] if c not in splits["test"] else -1 for c in scores.case])
     write_table(scores, run/"scores"/f"{method}.parquet")
@@ -301,15 +300,15 @@ def run_study(
     key = content_hash(key, store.pixel_mm, store.size)
 
     name, recipe = settings.detector, settings.detector_settings
-    detector_key = train_folds(run, store, splits, name, train_detector, key, settings, recipe, progress)
-    run_stage(run, f"detect {name}", detector_key, lambda: detect_study(run, store, splits, name), [f"detections/{name}.parquet"])
+    detector_key = _train_folds(run, store, splits, name, train_detector, key, settings, recipe, progress)
+    run_stage(run, f"detect {name}", detector_key, lambda: _detect_study(run, store, splits, name), [f"detections/{name}.parquet"])
 
     method, recipe = settings.segmenter, settings.segmenter_settings
-    segmenter_key = train_folds(run, store, splits, method, train_segmenter, key, settings, recipe, progress)
+    segmenter_key = _train_folds(run, store, splits, method, train_segmenter, key, settings, recipe, progress)
     masks = [f"predictions/{method}/{c}.nii.gz" for c in cases_to_score(splits)]
-    run_stage(run, f"segment {method}", segmenter_key, lambda: segment_study(run, cohort, store, splits, method), masks)
+    run_stage(run, f"segment {method}", segmenter_key, lambda: _segment_study(run, cohort, store, splits, method), masks)
     tables = [f"scores/{method}.parquet", *(f"{t}/{m}.parquet" for t in ("lesions", "radiomics") for m in ("truth", method))]
-    run_stage(run, f"measure {method}", segmenter_key, lambda: measure_study(run, cohort, splits, method, workers), tables)
+    run_stage(run, f"measure {method}", segmenter_key, lambda: _measure_study(run, cohort, splits, method, workers), tables)
     run_stage(run, "report", content_hash(detector_key, segmenter_key), lambda: build_report(run), ["report.html"])
     return run/"report.html"
 
@@ -317,8 +316,11 @@ def run_demo(
     out: str | Path = "runs/demo", # the run folder; the phantoms go into its `cohort`
     n_patients: int = 10, # number of phantoms
     seed: int = 0, # decides the phantoms and the study
+    shape: tuple = (64, 96, 96), # of each CT, (z, y, x)
+    spacing_mm: tuple = (8, 4, 4), # its voxels, (z, y, x), mm
+    preset: str = "demo", # the study's preset
     **settings, # as `run_study`
 ) -> Path: # path of `report.html`
-    "Make a cohort of phantoms and run the study on it with preset `demo`."
-    csv = make_cohort(Path(out)/"cohort", n_patients=n_patients, seed=seed, shape=(64, 96, 96), spacing_mm=(8, 4, 4))
-    return run_study(csv, out, preset="demo", seed=seed, **settings)
+    "Make a cohort of phantoms and run a study on it."
+    csv = make_cohort(Path(out)/"cohort", n_patients=n_patients, seed=seed, shape=shape, spacing_mm=spacing_mm)
+    return run_study(csv, out, preset=preset, seed=seed, **settings)
