@@ -213,7 +213,9 @@ def _read_fault(role, path, error):
     "The one finding about a file that cannot be read."
     if not Path(path).exists(): return _fault("missing_file", role, path, "there is no such file")
     text = str(error).replace(f"{path}{os.sep}", "").replace(str(path), "").strip(" :")
-    return _fault(next((kind for said, kind in _READ_KINDS if said in text), "unreadable"), role, path, text)
+    kind = next((kind for said, kind in _READ_KINDS if said in text), "unreadable")
+    if kind == "mask_values": text = f"{text.split(';')[0]}; write it anew as a mask of 0 and 1"
+    return _fault(kind, role, path, text)
 
 def _open(role, path):
     "(volume, None), or (None, what is wrong with the file)."
@@ -324,18 +326,24 @@ def _less_fitting(pair, facts):
     if not min(contrast) < 0.7*max(contrast): return pair[1], "which of the two is wrong cannot be told from here"
     return pair[int(np.argmin(contrast))], f"its mask stands out by {min(contrast):.0f} HU here and by {max(contrast):.0f} HU there, so this one is the likelier mistake"
 
+_FOLLOWS = ("axes_swapped", "size_differs", "direction_differs", "spacing_differs", "origin_differs", "mask_in_air")
+
+def _follows(row, fault):
+    "Whether a finding is what a wrong pairing of image and mask brings with it."
+    return fault["file"] == row["mask"] and fault["kind"] in _FOLLOWS
+
 def _misfit(pair, facts, findings):
-    "Which of two cases with one mask it does not belong to, and why."
+    "Which of two cases with one mask, or one image, is the likelier mistake, and why."
     for r in pair:
         for f in findings[r["case"]]:
-            if f["file"] == r["mask"]: return r, f["text"]
+            if _follows(r, f): return r, f["text"]
     return _less_fitting(pair, facts)
 
-def _image_twins(rows, facts):
+def _image_twins(rows, facts, findings):
     "One volume under two names: (first case, second case, the likelier mistake, finding)."
     for a, b in _twins(rows, facts, "image_hash"):
         same = a["patient"] == b["patient"]
-        bad, why = _less_fitting((a, b), facts)
+        bad, why = _misfit((a, b), facts, findings)
         text = f"same voxels as the image of case {(a if bad is b else b)['case']}, of {'the same' if same else 'another'} patient; {why}"
         yield a, b, bad, _fault("duplicate_image", "image", bad["image"], text, "warning" if same else "error")
 
@@ -372,13 +380,12 @@ def _off_bone(rows, facts):
 # %% ../nbs/05_cohort.ipynb #7fac8e1a
 def _between(rows, facts, findings):
     "Add what only shows between cases to `findings` (case → list), and take away what follows from it."
-    images = list(_image_twins(rows, facts))
+    images = list(_image_twins(rows, facts, findings))
     known = {(a["case"], b["case"]) for a, b, *_ in images}
     twins = {case for pair in known for case in pair}
     for bad, fault in list(_mask_twins(rows, facts, findings, known)):
-        findings[bad["case"]] = [f for f in findings[bad["case"]] if f["file"] != bad["mask"]] + [fault]
-    for case in twins: findings[case] = [f for f in findings[case] if f["kind"] != "mask_in_air"]
-    for _, _, bad, fault in images: findings[bad["case"]].append(fault)
+        findings[bad["case"]] = [f for f in findings[bad["case"]] if not _follows(bad, f)] + [fault]
+    for _, _, bad, fault in images: findings[bad["case"]] = [fault] + [f for f in findings[bad["case"]] if not _follows(bad, f)]
     for b, fault in _id_twins(rows, facts, known): findings[b["case"]].append(fault)
     for r, fault in _off_bone(rows, facts):
         if r["case"] not in twins and not findings[r["case"]]: findings[r["case"]].append(fault)

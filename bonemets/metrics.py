@@ -105,7 +105,7 @@ def _label_map(x, name):
     if x.size and x.min() < 0: raise ValueError(f"{name} must hold labels ≥ 0, got {x.min()}")
     return x
 
-def _labels_in(x): return np.unique(x[x > 0])
+def _n_labels(x): return len(np.unique(x[x > 0]))
 
 def lesion_counts(
     truth_labels: np.ndarray, # label map (Z,Y,X) of the true lesions, int32, 0 background
@@ -114,9 +114,10 @@ def lesion_counts(
     "Count the lesions found, missed and invented. Raises TypeError for masks, ValueError for shapes that differ or negative labels."
     truth, pred = _label_map(truth_labels, "truth_labels"), _label_map(pred_labels, "pred_labels")
     if truth.shape != pred.shape: raise ValueError(f"pred_labels must have truth_labels' shape {truth.shape}, got {pred.shape}")
-    both = (truth > 0) & (pred > 0)
-    n, n_found = len(_labels_in(truth)), len(_labels_in(truth[both]))
-    return dict(n_lesions=n, n_found=n_found, n_missed=n - n_found, n_false_positive=len(_labels_in(pred)) - len(_labels_in(pred[both])))
+    at = np.flatnonzero(truth) # lesions are sparse: look at their voxels only
+    t, p = truth.ravel()[at], pred.ravel()[at]
+    n, n_found = _n_labels(t), _n_labels(t[p > 0])
+    return dict(n_lesions=n, n_found=n_found, n_missed=n - n_found, n_false_positive=_n_labels(pred.ravel()[np.flatnonzero(pred)]) - _n_labels(p))
 
 # %% ../nbs/11_metrics.ipynb #0b9e4d75
 def confusion_metrics(

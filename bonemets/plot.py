@@ -92,7 +92,9 @@ def plot_slice(
 # %% ../nbs/06_plot.ipynb #e3738d24
 def _evenly(n, count):
     "At most `count` of `n` slices, evenly spread, without the very first and last where there is room."
-    return np.unique(np.linspace(0, n - 1, min(n, count) + 2 if n > count + 1 else min(n, count)).round().astype(int)[slice(1, -1) if n > count + 1 else slice(None)])
+    room = 2*(n > count + 1)
+    wanted = np.linspace(0, n - 1, min(n, count) + room)
+    return np.unique(wanted[room//2:len(wanted) - room//2].round().astype(int))
 
 def plot_montage(
     hu: np.ndarray, # (Z, Y, X) HU, in LPS
