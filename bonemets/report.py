@@ -133,7 +133,9 @@ def training_table(
     columns = ["model", "kind", "fold", "steps", "epochs", "batch_size", "seconds", "n_train_patients", "n_train_slices", "pretrained"]
     return pd.DataFrame(rows).reindex(columns=columns)
 
-def _times(low, high, what): return f"{low:,.0f} {what}" if low == high else f"{low:,.0f} to {high:,.0f} {what}"
+def _times(low, high, what):
+    if low != high: return f"{low:,.0f} to {high:,.0f} {what}"
+    return f"{low:,.0f} {what.removesuffix('s') if low == 1 else what}"
 
 def training_note(
     training: pd.DataFrame, # what `training_table` gives
@@ -181,7 +183,7 @@ def _quiet(ci, *args, **kw):
 
 def _interval_columns(intervals):
     "{metric: Interval} as columns: metric, metric_low, metric_high, and why there is no interval."
-    out = {k + suffix: v for k, i in intervals.items() for suffix, v in (("", i.value), ("_low", max(0, i.low)), ("_high", min(1, i.high)))}
+    out = {k + suffix: v for k, i in intervals.items() for suffix, v in (("", i.value), ("_low", np.clip(i.low, 0, 1)), ("_high", np.clip(i.high, 0, 1)))}
     without = {i.reason for i in intervals.values() if not np.isfinite(i.low)} - {""}
     return out | dict(no_interval="; ".join(sorted(without)))
 
