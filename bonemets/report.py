@@ -370,7 +370,7 @@ def patient_table(
     slices, lesions, t = _slices(run), _truth(run, "lesions"), cohort.groupby("patient").size().to_frame("cases")
     if slices is not None: t["slices"], t["slices_with_lesion"] = slices.groupby("patient").size(), slices.groupby("patient").lesion.sum()
     if lesions is not None: t["lesions"], t["lesion_ml"] = lesions.groupby("patient").size(), lesions.groupby("patient").volume_ml.sum()
-    t = t.fillna(0)
+    t = t.fillna(0).astype({c: int for c in t if c != "lesion_ml"})
     for m, s in read_methods(run, "scores").items():
         by = _scored(s, evaluation).groupby("patient")
         t[f"{m}_dice"] = _scored(s[s.truth_ml > 0], evaluation).groupby("patient").dice.mean()
