@@ -20,13 +20,14 @@ import typer
 from .core import BonemetsError
 
 # %% ../nbs/60_cli.ipynb #37aedffd
-def _foreseen(e): return not isinstance(e, RuntimeError) or isinstance(e, (BonemetsError, typer.Exit)) or "torchvision::" in str(e)
+def _foreseen(e): return not isinstance(e, RuntimeError) or isinstance(e, BonemetsError) or "torchvision::" in str(e)
 def _hint(e): return "" if isinstance(e, BonemetsError) or not isinstance(e, (ImportError, RuntimeError)) else "; what to do says: bonemets doctor"
 
 @contextlib.contextmanager
 def plain_errors():  # context manager around a command's body
     "Print a foreseen error as a line and exit with code 2; with `BONEMETS_DEBUG` set, let it through. Ctrl-C exits with code 130."
     try: yield
+    except typer.Exit: raise
     except (BonemetsError, ValueError, OSError, ImportError, RuntimeError) as e:
         if os.environ.get("BONEMETS_DEBUG") or not _foreseen(e): raise
         typer.echo("error: " + "\n  ".join(str(e).splitlines() or [type(e).__name__]) + _hint(e), err=True)
