@@ -20,13 +20,14 @@ import typer
 from .core import BonemetsError
 
 # %% ../nbs/60_cli.ipynb #37aedffd
-def _foreseen(e): return not isinstance(e, RuntimeError) or isinstance(e, (BonemetsError, typer.Exit)) or "torchvision::" in str(e)
+def _foreseen(e): return not isinstance(e, RuntimeError) or isinstance(e, BonemetsError) or "torchvision::" in str(e)
 def _hint(e): return "" if isinstance(e, BonemetsError) or not isinstance(e, (ImportError, RuntimeError)) else "; what to do says: bonemets doctor"
 
 @contextlib.contextmanager
 def plain_errors():  # context manager around a command's body
     "Print a foreseen error as a line and exit with code 2; with `BONEMETS_DEBUG` set, let it through. Ctrl-C exits with code 130."
     try: yield
+    except typer.Exit: raise
     except (BonemetsError, ValueError, OSError, ImportError, RuntimeError) as e:
         if os.environ.get("BONEMETS_DEBUG") or not _foreseen(e): raise
         typer.echo("error: " + "\n  ".join(str(e).splitlines() or [type(e).__name__]) + _hint(e), err=True)
@@ -36,6 +37,7 @@ def plain_errors():  # context manager around a command's body
         raise typer.Exit(130) from e
 
 # %% ../nbs/60_cli.ipynb #950df591
+# the commands, as typer knows them
 app = typer.Typer(name="bonemets", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Detect, segment and characterise bone metastases on CT. Research software, not a medical device.")
 
@@ -168,7 +170,8 @@ def check_requirements(
     extra: str = "", # those of one of its extras instead
 ) -> list: # a Diagnosis for each; one that says so where `package` is not installed
     "Compare a package's requirements with what is installed."
-    if package not in installed.versions: return [Diagnosis(package, "missing", True, "", f"{package} is not installed", _pip("-e", ".") + "   (in its checkout)")]
+    if package not in installed.versions:
+        return [Diagnosis(package, "missing", True, "", f"{package} is not installed", _pip("-e", ".") + "   (in its checkout)")]
     return [_diagnose(installed, r, not extra, f"{package}[{extra}]" if extra else package) for r in _wanted(installed, package, extra)]
 
 # %% ../nbs/60_cli.ipynb #85f51e2b
@@ -189,7 +192,8 @@ def _torch_release(installed):
     if not (torch and vision) or bound or _minor(torch) > (2, 13) or _minor(torch) < (2, 0): return []
     k = _minor(torch)[1]
     if _minor(vision) == (0, 15 + k): return []
-    return [Diagnosis("torchvision", "mismatch", True, vision, f"torchvision {vision} does not belong to torch {torch}, which wants 0.{15 + k}", _pip(f"torchvision==0.{15 + k}.*"))]
+    return [Diagnosis("torchvision", "mismatch", True, vision, f"torchvision {vision} does not belong to torch {torch}, which wants 0.{15 + k}",
+                      _pip(f"torchvision==0.{15 + k}.*"))]
 
 # %% ../nbs/60_cli.ipynb #65c7073d
 _PROBE = """import torch, torchvision
@@ -208,16 +212,16 @@ def check_torch(
 ) -> list: # two Diagnoses: whether torch and torchvision work together, and the GPU
     "Load torch and torchvision in a process of their own and ask for a GPU."
     code, out, error = _run(sys.executable, "-c", probe)
-    works = Diagnosis("torch with torchvision", "ok" if code == 0 else "broken", True, "load and run" if code == 0 else "", "" if code == 0 else error, "" if code == 0 else _together("torch"))
-    gpu = out.rpartition("gpu:")[2].strip() if code == 0 else ""
-    return [works, _check_gpu(gpu)]
+    if code: return [Diagnosis("torch with torchvision", "broken", True, "", error, _together("torch")), _check_gpu("")]
+    return [Diagnosis("torch with torchvision", "ok", True, "load and run"), _check_gpu(out.rpartition("gpu:")[2].strip())]
 
 def _check_gpu(torch_sees):
     "The GPU: seen by torch, seen by the driver alone, or none."
     if torch_sees: return Diagnosis("GPU", "ok", False, torch_sees)
     code, out, _ = _run("nvidia-smi", "--query-gpu=name", "--format=csv,noheader", timeout=30)
     if code or not out: return Diagnosis("GPU", "ok", False, "none: training runs on the CPU, for real cohorts too slowly")
-    return Diagnosis("GPU", "mismatch", False, out.splitlines()[0], "torch cannot use this GPU: its build has no CUDA, or a newer one than the driver", _together("torch") + "   (a build for the driver's CUDA)")
+    return Diagnosis("GPU", "mismatch", False, out.splitlines()[0], "torch cannot use this GPU: its build has no CUDA, or a newer one than the driver",
+                     _together("torch") + "   (a build for the driver's CUDA)")
 
 # %% ../nbs/60_cli.ipynb #96913188
 _PYRADIOMICS = _pip("numpy", "setuptools", "wheel", "versioneer") + " && " + _pip("--no-build-isolation", "pyradiomics==3.0.1")
@@ -237,7 +241,8 @@ def check_pyradiomics(
     "Is pyradiomics there, which has to be built?"
     if "pyradiomics" in installed.versions: return Diagnosis("pyradiomics", "ok", False, installed.versions["pyradiomics"])
     shim = "; on Python 3.12 and newer its build also needs a shim for configparser, which `make setup` brings" if python >= (3, 12) else ""
-    return Diagnosis("pyradiomics", "missing", False, "", f"no wheel for this Python, so it has to be built (a C compiler is needed){shim}", "make setup   (in a checkout)" if shim else _PYRADIOMICS)
+    return Diagnosis("pyradiomics", "missing", False, "", f"no wheel for this Python, so it has to be built (a C compiler is needed){shim}",
+                     "make setup   (in a checkout)" if shim else _PYRADIOMICS)
 
 def doctor_findings(
     installed: Installed | None = None, # None: read from this Python
@@ -246,7 +251,8 @@ def doctor_findings(
     "Everything the doctor looks at."
     installed = installed or read_installed()
     needed = check_requirements(installed)
-    extras = [d for e in ("nnunet", "explain", "notebook", "cluster") for d in check_requirements(installed, extra=e) if "bonemets" in installed.versions]
+    known = ("nnunet", "explain", "notebook", "cluster") if "bonemets" in installed.versions else ()
+    extras = [d for e in known for d in check_requirements(installed, extra=e)]
     pairs = check_pairs(installed, list(dict.fromkeys(d.name for d in needed + extras if d.state == "ok")))
     return [check_python(), *needed, *pairs, *(check_torch() if probe else []), check_pyradiomics(installed), *extras]
 

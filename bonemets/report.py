@@ -17,14 +17,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .core import BonemetsError, atomic_write, read_json, read_table, write_table, write_text
+from .core import atomic_write, read_json, read_table, write_table, write_text
 from .metrics import confusion_metrics, summarise_scores
 from .plot import plot_slice
 from .stats import bootstrap_ci, weights_ci
 from .volume import read_mask, read_volume
 
 # %% ../nbs/40_report.ipynb #b64cf41e
+# where the published numbers are from
 SOURCE = "Pawan, Rich et al., Deep learning-based detection and segmentation of osseous metastatic prostate cancer lesions on computed tomography"
+# names in run folders, and as the paper prints them
 MODELS = dict(efficientnet="EfficientNet", densenet="DenseNet", resnet34="ResNet34",
               unet="UNet", resunet="ResUNet", resattunet="ResAttUNet", nnunet="nnUNetv2")
 _DETECTION = [("efficientnet", 88.34, 78.60, 82.23, 71.21), ("densenet", 87.41, 54.93, 64.25, 63.26), ("resnet34", 85.35, 65.20, 72.06, 66.81)]
@@ -73,7 +75,7 @@ def _patients(cohort, cases): return cohort.patient[cohort.case.isin(list(cases)
 
 def choose_evaluation(
     cohort: pd.DataFrame, # the table of cases: patient, case
-    splits: dict, # {"test": [...], "folds": [{"train": [...], "val": [...]}, …]} of case ids; its "evaluation" ("test" or "out_of_fold") goes before our rule
+    splits: dict, # {"test": [...], "folds": [{"train": [...], "val": [...]}, …]} of case ids; an "evaluation" ("test", "out_of_fold") in it is believed
 ) -> Evaluation: # held-out where at least `MIN_HELD_OUT` patients are held out, else out-of-fold over all that a fold holds back
     "Decide which predictions the main tables use."
     test, n_test = tuple(splits.get("test", ())), _patients(cohort, splits.get("test", ()))
@@ -81,8 +83,8 @@ def choose_evaluation(
         return Evaluation("held-out", test, f"Held-out test: {n_test} patients that no model was trained or tuned on.")
     cases = tuple(cohort.case[cohort.case.isin({c for f in splits["folds"] for c in f["val"]} | set(test))])
     held = {0: "no patient is", 1: "only 1 patient is"}.get(n_test, f"only {n_test} patients are")
-    return Evaluation("out-of-fold", cases, f"Out-of-fold over all {_patients(cohort, cases)} patients, each predicted by models that were not trained on that patient ({held} "
-                      f"held out; below {MIN_HELD_OUT} they would be too few for a test of their own).")
+    return Evaluation("out-of-fold", cases, f"Out-of-fold over all {_patients(cohort, cases)} patients, each predicted by models that were not trained on that "
+                      f"patient ({held} held out; below {MIN_HELD_OUT} they would be too few for a test of their own).")
 
 # %% ../nbs/40_report.ipynb #9492e792
 def leaked_rows(
@@ -115,7 +117,8 @@ def _json(run, name):
 def _setting(run):
     "The cohort, the splits and the evaluation of a run."
     for name in ("cohort.parquet", "splits.json"):
-        if not (Path(run)/name).exists(): raise FileNotFoundError(f"run must be a run folder with {name}, got {Path(run).name}; make one with: bonemets run COHORT.csv --out RUN")
+        if (Path(run)/name).exists(): continue
+        raise FileNotFoundError(f"run must be a run folder with {name}, got {Path(run).name}; make one with: bonemets run COHORT.csv --out RUN")
     cohort, splits = read_table(Path(run)/"cohort.parquet"), read_json(Path(run)/"splits.json")
     return cohort, splits, choose_evaluation(cohort, splits)
 
@@ -124,13 +127,15 @@ BRIEF_STEPS = 2000 # optimiser steps a fold; below it a model's numbers are call
 
 def training_table(
     run: Path, # a run folder
-) -> pd.DataFrame: # one row a trained fold: model, kind, fold, steps, epochs, batch_size, seconds, n_train_patients, n_train_slices, pretrained; no rows where none was trained
+) -> pd.DataFrame: # one row a trained fold: model, kind, fold, steps, epochs, seconds, patients and slices trained on; no rows where none was trained
     "What was trained, and for how long, from the models' config.json files."
     rows = [dict(model=p.parts[-3]) | read_json(p) for p in sorted((Path(run)/"models").glob("*/fold*/config.json"))]
     columns = ["model", "kind", "fold", "steps", "epochs", "batch_size", "seconds", "n_train_patients", "n_train_slices", "pretrained"]
     return pd.DataFrame(rows).reindex(columns=columns)
 
-def _times(low, high, what): return f"{low:,.0f} {what}" if low == high else f"{low:,.0f} to {high:,.0f} {what}"
+def _times(low, high, what):
+    if low != high: return f"{low:,.0f} to {high:,.0f} {what}"
+    return f"{low:,.0f} {what.removesuffix('s') if low == 1 else what}"
 
 def training_note(
     training: pd.DataFrame, # what `training_table` gives
@@ -178,7 +183,7 @@ def _quiet(ci, *args, **kw):
 
 def _interval_columns(intervals):
     "{metric: Interval} as columns: metric, metric_low, metric_high, and why there is no interval."
-    out = {k + suffix: v for k, i in intervals.items() for suffix, v in (("", i.value), ("_low", max(0, i.low)), ("_high", min(1, i.high)))}
+    out = {k + suffix: v for k, i in intervals.items() for suffix, v in (("", i.value), ("_low", np.clip(i.low, 0, 1)), ("_high", np.clip(i.high, 0, 1)))}
     without = {i.reason for i in intervals.values() if not np.isfinite(i.low)} - {""}
     return out | dict(no_interval="; ".join(sorted(without)))
 
@@ -241,16 +246,17 @@ def segmentation_table(
     run: Path, # a run folder
     n_boot: int = 2000, # patient resamples behind each interval
     seed: int = 0, # of the resampling
-) -> pd.DataFrame: # one row a method: dice, precision, recall with _low, _high, _sd; n_patients, n_cases, n_scored (cases with lesions), n_lesions, n_found, n_missed, n_false_positive; source, training
+) -> pd.DataFrame: # one row a method: dice, precision, recall with _low, _high, _sd; counts of patients, cases and lesions (n_…); source, training
     "Table 2 of a run. Raises FileNotFoundError where `run` is no run folder."
     _, _, evaluation = _setting(run)
     tables = {m: _scored(t, evaluation) for m, t in read_methods(run, "scores").items()}
     return _complete([dict(model=m) | _segmentation_row(t, n_boot, seed) for m, t in tables.items()], "segmentation", training_table(run))
 
 # %% ../nbs/40_report.ipynb #29853422
-_TITLES = dict(precision="Precision", recall="Recall", f1="F1", auc="AUC", weighted_precision="Precision", weighted_recall="Recall", weighted_f1="F1", hard_auc="AUC (hard labels)",
-               dice="Dice", n_patients="Patients", n_scored="Cases with lesions", n_slices="Slices", n_positive="Slices with lesion", n_lesions="Lesions", n_found="Found",
-               n_missed="Missed", n_false_positive="False positives")
+_TITLES = dict(precision="Precision", recall="Recall", f1="F1", auc="AUC", dice="Dice",
+               weighted_precision="Precision", weighted_recall="Recall", weighted_f1="F1", hard_auc="AUC (hard labels)",
+               n_patients="Patients", n_scored="Cases with lesions", n_slices="Slices", n_positive="Slices with lesion",
+               n_lesions="Lesions", n_found="Found", n_missed="Missed", n_false_positive="False positives")
 _COUNTS = dict(detection=("n_patients", "n_slices", "n_positive", "n_lesions", "n_missed"),
                segmentation=("n_patients", "n_scored", "n_lesions", "n_found", "n_missed", "n_false_positive"))
 
@@ -272,8 +278,13 @@ def _count(v): return f"{v:,.0f}" if np.isfinite(v) else "–"
 
 def _readable_row(row, metrics, counts):
     values = {_TITLES[k]: _value(row, k) for k in metrics}
-    note = "; ".join(n for n in (row["training"], f"no interval: {row['no_interval']}" if row.get("no_interval") else "") if n) if row["source"] == "this run" else ""
-    return dict(Model=model_label(row["model"]), source=row["source"]) | values | {_TITLES[k]: _count(row.get(k, np.nan)) for k in counts} | dict(note=note)
+    n = {_TITLES[k]: _count(row.get(k, np.nan)) for k in counts}
+    return dict(Model=model_label(row["model"]), source=row["source"]) | values | n | dict(note=_note(row))
+
+def _note(row):
+    "What stands under a row: how long the model was trained, and why an interval is missing."
+    if row["source"] != "this run": return ""
+    return row["training"] + (f"; no interval: {row['no_interval']}" if row.get("no_interval") else "")
 
 def _published_row(row, metrics, counts):
     names = [k.removeprefix("weighted_").replace("hard_auc", "auc") for k in metrics]
@@ -301,13 +312,14 @@ def _quartiles(values):
 def _lesion_row(method, lesions, n_patients, score):
     largest = f"{lesions.volume_ml.max():.2f}" if len(lesions) else "–"
     counts = {_TITLES[k]: _count(np.nan if score is None else score[k].sum()) for k in ("n_found", "n_missed", "n_false_positive")}
-    return {"Mask": "Truth" if method == "truth" else model_label(method), "Patients": n_patients, "with lesions": lesions.patient.nunique(), "Lesions": len(lesions),
+    name = "Truth" if method == "truth" else model_label(method)
+    return {"Mask": name, "Patients": n_patients, "with lesions": lesions.patient.nunique(), "Lesions": len(lesions),
             "Volume, ml: median (quartiles)": _quartiles(lesions.volume_ml), "Largest, ml": largest,
             "Diameter in the slice, mm: median (quartiles)": _quartiles(lesions.max_diameter_mm)} | counts
 
 def lesion_summary(
     run: Path, # a run folder
-) -> pd.DataFrame: # text, a row for the truth and for each method: patients, lesions, sizes, found, missed, false positives; no rows without lesion tables
+) -> pd.DataFrame: # text, a row for the truth and for each method: patients, lesions, sizes, found, missed; no rows without lesion tables
     "Lesion counts and sizes, truth beside predictions. Raises FileNotFoundError where `run` is no run folder."
     cohort, _, evaluation = _setting(run)
     truth, scores = _truth(run, "lesions"), read_methods(run, "scores")
@@ -319,8 +331,8 @@ def lesion_summary(
 # %% ../nbs/40_report.ipynb #9283f688
 def radiomics_summary(
     run: Path, # a run folder
-) -> pd.DataFrame: # numbers, one row a first-order feature: median and n of the truth and of each method, lesions without features; no rows where none was extracted
-    "Medians of the first-order features, truth beside predictions, of lesions that are not matched. Raises FileNotFoundError where `run` is no run folder."
+) -> pd.DataFrame: # one row a first-order feature: median, n, and lesions without it, of the truth and of each method; no rows where none was extracted
+    "Medians of first-order features, truth beside predictions, over lesions that are not matched. Raises FileNotFoundError where `run` is no run folder."
     _, _, evaluation = _setting(run)
     truth = _truth(run, "radiomics")
     tables = {k: _scored(t, evaluation) for k, t in (({} if truth is None else {"truth": truth}) | read_methods(run, "radiomics")).items()}
@@ -352,13 +364,13 @@ def cohort_summary(
 
 def patient_table(
     run: Path, # a run folder
-) -> pd.DataFrame: # one row a patient: cases, slices, slices_with_lesion, lesions, lesion_ml; for each method dice (mean over its cases with lesions), found, missed, false_positive
+) -> pd.DataFrame: # one row a patient: cases, slices, slices_with_lesion, lesions, lesion_ml; dice (mean over cases with lesions) and counts of each method
     "The burden and the scores of each patient. Raises FileNotFoundError where `run` is no run folder."
     cohort, _, evaluation = _setting(run)
     slices, lesions, t = _slices(run), _truth(run, "lesions"), cohort.groupby("patient").size().to_frame("cases")
     if slices is not None: t["slices"], t["slices_with_lesion"] = slices.groupby("patient").size(), slices.groupby("patient").lesion.sum()
     if lesions is not None: t["lesions"], t["lesion_ml"] = lesions.groupby("patient").size(), lesions.groupby("patient").volume_ml.sum()
-    t = t.fillna(0)
+    t = t.fillna(0).astype({c: int for c in t if c != "lesion_ml"})
     for m, s in read_methods(run, "scores").items():
         by = _scored(s, evaluation).groupby("patient")
         t[f"{m}_dice"] = _scored(s[s.truth_ml > 0], evaluation).groupby("patient").dice.mean()
@@ -400,7 +412,8 @@ def _bar(ax, y, row, metric, published):
 
 def _bars_legend(fig):
     from matplotlib.patches import Patch
-    fig.legend(handles=[Patch(color=_BLUE, label="this run, with 95 % interval"), Patch(facecolor="white", edgecolor=_GREY, hatch="////", label="published, another cohort")],
+    published = Patch(facecolor="white", edgecolor=_GREY, hatch="////", label="published, another cohort")
+    fig.legend(handles=[Patch(color=_BLUE, label="this run, with 95 % interval"), published],
                loc="outside lower center", ncols=2, fontsize=8, frameon=False)
 
 def plot_bars(
@@ -480,9 +493,10 @@ def plot_cases(
     return fig
 
 # %% ../nbs/40_report.ipynb #03b1308b
-_READER = "The truth is the cohort's masks. Where their reader was wrong or unsure, a method that disagrees may be right; no second reader was measured against."
+_READER = "The truth is the cohort's masks. Where their reader was wrong or unsure, a method that disagrees may be right; there was no second reader."
 _ALWAYS = ["Nothing here was tested on patients from another hospital, scanner or protocol than those of this cohort.",
-           "The published numbers come from another cohort that is not public, with definitions that are partly not stated. They are shown for orientation; a difference from them is no finding.",
+           "The published numbers come from another cohort that is not public, with definitions that are partly not stated. "
+           "They are shown for orientation; a difference from them is no finding.",
            "Research software: not a medical device, not for diagnosis or treatment."]
 
 def is_synthetic(
@@ -501,17 +515,19 @@ def limits(
     training, n = training_table(run), _patients(cohort, evaluation.cases)
     brief = [model_label(m) for m in training.model.unique() if "no result" in training_note(training, m)]
     out = ["The cohort is synthetic: phantoms, not patients. Its numbers say nothing about any clinic."]*is_synthetic(run)
-    if brief: out.append(f"Trained only briefly (fewer than {BRIEF_STEPS:,} steps a fold): {', '.join(brief)}. Their numbers show that everything works; they are no result.")
+    if brief: out.append(f"Trained only briefly (fewer than {BRIEF_STEPS:,} steps a fold): {', '.join(brief)}. "
+                          "Their numbers show that everything works; they are no result.")
     if not len(training): out.append("No model was trained in this run.")
-    if n < 10: out.append(f"Only {n} patients were scored. With fewer than 10, bootstrap intervals are too narrow: the truth lies outside them more often than 5 times in 100.")
-    if splits.get("unit", "patient") != "patient": out.append("LEAKAGE: the split was made by slice, so slices of one patient stand on both sides. Every score is too good.")
+    if n < 10: out.append(f"Only {n} patients were scored. With fewer than 10, an interval is a rough guide at best.")
+    if splits.get("unit", "patient") != "patient": out.append("LEAKAGE: the split was made by slice: one patient stands on both sides. Every score is too good.")
     return out + _leaks(run, splits) + [_READER]*(not is_synthetic(run)) + _ALWAYS
 
 def _leaks(run, splits):
     "A sentence for each method with leaked rows."
     tables = {(stage, m): t for stage in ("detections", "scores") for m, t in read_methods(run, stage).items()}
     bad = {k: t[leaked_rows(t, splits)] for k, t in tables.items() if "fold" in t}
-    return [f"LEAKAGE: {model_label(m)} ({stage}) was scored on {t.patient.nunique()} patients that it was trained on. Its scores are too good." for (stage, m), t in bad.items() if len(t)]
+    said = "LEAKAGE: {} ({}) was scored on {} patients that it was trained on. Its scores are too good."
+    return [said.format(model_label(m), stage, t.patient.nunique()) for (stage, m), t in bad.items() if len(t)]
 
 # %% ../nbs/40_report.ipynb #0b52f49f
 _PRIVATE = ("host", "hostname", "user", "username", "node", "path", "folder", "address", "cwd", "ip")
@@ -519,7 +535,8 @@ _PRIVATE = ("host", "hostname", "user", "username", "node", "path", "folder", "a
 def _flat(value, prefix=""):
     "Nested settings as {dotted name: text}, without private names and without folders."
     if isinstance(value, dict):
-        parts = [_flat(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in value.items() if not any(p == w for p in _PRIVATE for w in str(k).lower().split("_"))]
+        public = {k: v for k, v in value.items() if not set(str(k).lower().split("_")) & set(_PRIVATE)}
+        parts = [_flat(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in public.items()]
         return {k: v for part in parts for k, v in part.items()}
     if isinstance(value, list): return {prefix: ", ".join(str(v) for item in value for v in _flat(item, prefix).values())}
     text = "–" if value is None else str(value)
@@ -539,52 +556,67 @@ def provenance(
 _STYLE = """
 :root{--ink:#1b1f24;--soft:#59636e;--line:#d5dae0;--blue:#0072B2;--warn:#8a3b00}
 *{box-sizing:border-box}
-body{font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif;color:var(--ink);margin:0 auto;max-width:1120px;padding:0 20px 60px;background:#fff}
-h1{font-size:1.8rem;line-height:1.2;margin:28px 0 6px}h2{font-size:1.3rem;margin:40px 0 8px;padding-top:10px;border-top:1px solid var(--line)}h3{font-size:1.02rem;margin:24px 0 6px}
+body{font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif;color:var(--ink);margin:0 auto;max-width:1120px;
+padding:0 20px 60px;background:#fff}
+h1{font-size:1.8rem;line-height:1.2;margin:28px 0 6px}h2{font-size:1.3rem;margin:40px 0 8px;padding-top:10px;border-top:1px solid var(--line)}
+h3{font-size:1.02rem;margin:24px 0 6px}
 p,li{max-width:80ch}.soft,figcaption,caption{color:var(--soft);font-size:.88rem}
 nav{display:flex;flex-wrap:wrap;gap:4px 16px;margin:14px 0}a{color:var(--blue)}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:10px;margin:16px 0}
-.card{border:1px solid var(--line);border-radius:8px;padding:8px 12px}.card b{display:block;font-size:1.45rem;font-variant-numeric:tabular-nums}.card b.word{font-size:1.1rem;line-height:1.7}.card span{color:var(--soft);font-size:.85rem}
+.card{border:1px solid var(--line);border-radius:8px;padding:8px 12px}.card b{display:block;font-size:1.45rem;font-variant-numeric:tabular-nums}
+.card b.word{font-size:1.1rem;line-height:1.7}.card span{color:var(--soft);font-size:.85rem}
 .notice{border-left:5px solid var(--warn);background:#fff5ec;padding:8px 14px;margin:10px 0}.notice p{margin:4px 0}
 .scroll{overflow-x:auto;margin:8px 0;border:1px solid var(--line);border-radius:6px}
 table{border-collapse:collapse;width:100%;font-size:.88rem;font-variant-numeric:tabular-nums}
 th,td{padding:6px 10px;text-align:right;vertical-align:top;border-bottom:1px solid var(--line)}
 th{background:#f3f5f7;font-weight:600;vertical-align:bottom}td:first-child,th:first-child,td.words,th.words{text-align:left}
 td small{display:block;color:var(--soft);white-space:nowrap}td:first-child .tag{margin-left:4px}
-tr:has(+tr.note)>td{border-bottom:0;padding-bottom:2px}tr.note td{text-align:left;padding-top:0;color:var(--soft);font-size:.82rem;font-weight:400!important}
+tr:has(+tr.note)>td{border-bottom:0;padding-bottom:2px}
+tr.note td{text-align:left;padding-top:0;color:var(--soft);font-size:.82rem;font-weight:400!important}
 tr.note div{position:sticky;left:10px;width:max-content;max-width:min(100%,calc(100vw - 60px))}
 tr.published td{background:repeating-linear-gradient(45deg,#f1f1f1 0 6px,#fafafa 6px 12px);color:#4a4a4a;font-style:italic}
-tr.published td:first-child{border-left:5px solid #888}tr.this-run td:first-child{border-left:5px solid var(--blue);font-weight:600}tr.not-trained td{color:#7a828b}
-.tag{display:inline-block;border:1px solid currentColor;border-radius:9px;padding:0 .55em;font-size:.82em;font-style:normal;font-weight:400;white-space:nowrap}
+tr.published td:first-child{border-left:5px solid #888}tr.this-run td:first-child{border-left:5px solid var(--blue);font-weight:600}
+tr.not-trained td{color:#7a828b}
+.tag{display:inline-block;border:1px solid currentColor;border-radius:9px;padding:0 .55em;font-size:.82em;font-style:normal;font-weight:400;
+white-space:nowrap}
 figure{margin:14px 0}figure img{max-width:100%;height:auto;border:1px solid var(--line);border-radius:6px}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(280px,1fr));gap:0 24px}
-@media(max-width:600px){body{padding:0 12px 40px;font-size:15px}h1{font-size:1.45rem}.cards{grid-template-columns:repeat(2,1fr)}figure.wide{overflow-x:auto}figure.wide img{max-width:none;width:640px}}
-@media print{nav{display:none}body{max-width:none;font-size:10pt;padding:0}.scroll{overflow:visible;border:0}table{font-size:7.5pt}th,td{padding:3px 4px}td small{white-space:normal}tr.note td{font-size:1em}tr.note div{max-width:none}tr:has(+tr.note){break-after:avoid}.soft{font-size:8.5pt}
+@media(max-width:600px){body{padding:0 12px 40px;font-size:15px}h1{font-size:1.45rem}.cards{grid-template-columns:repeat(2,1fr)}
+figure.wide{overflow-x:auto}figure.wide img{max-width:none;width:640px}}
+@media print{nav{display:none}body{max-width:none;font-size:10pt;padding:0}.scroll{overflow:visible;border:0}table{font-size:7.5pt}
+th,td{padding:3px 4px}td small{white-space:normal}tr.note td{font-size:1em}tr.note div{max-width:none}tr:has(+tr.note){break-after:avoid}
+.soft{font-size:8.5pt}
 figure,tr,.card{break-inside:avoid}h2,h3{break-after:avoid}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """
 
 # %% ../nbs/40_report.ipynb #2b81f7b8
 _TEMPLATE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>bonemets report: {{ name }}</title><style>{{ style|safe }}</style></head>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<title>bonemets report: {{ name }}</title><style>{{ style|safe }}</style></head>
 {%- macro table(t, caption) %}
 <div class="scroll" tabindex="0" role="region" aria-label="{{ caption }}"><table><caption hidden>{{ caption }}</caption><thead><tr>
 {%- for c in t.columns %}<th{% if c in words %} class="words"{% endif %}>{{ c }}</th>{% endfor %}</tr></thead><tbody>
 {%- for kind, cells, note in t.rows %}<tr class="{{ kind|replace(' ', '-') }}">
-{%- for c, v in cells %}<td{% if c in words %} class="words"{% endif %}>{% set value, dot, interval = v.partition(" (") %}{{ value|replace(" ± ", "\u00a0±\u00a0") }}{% if dot %} <small>({{ interval }}</small>{% endif %}
+{%- for c, v in cells %}<td{% if c in words %} class="words"{% endif %}>{% set value, dot, interval = v.partition(" (") %}
+{{- value|replace(" ± ", "\u00a0±\u00a0") }}{% if dot %} <small>({{ interval }}</small>{% endif %}
 {%- if loop.first and kind %} <span class="tag">{{ kind }}</span>{% endif %}</td>{% endfor %}</tr>
-{%- if note %}<tr class="{{ kind|replace(' ', '-') }} note"><td colspan="{{ t.columns|length }}"><div>{{ note }}</div></td></tr>{% endif %}{% endfor %}</tbody></table></div>
+{%- if note %}<tr class="{{ kind|replace(' ', '-') }} note"><td colspan="{{ t.columns|length }}"><div>{{ note }}</div></td></tr>
+{%- endif %}{% endfor %}</tbody></table></div>
 {%- endmacro %}
 <body><h1>bonemets report: “{{ name }}”</h1>
-<p class="soft">Lesions on CT: slice detectors, segmenters, lesions and features compared with the cohort's masks. Written by bonemets {{ version }} on {{ date }}. <b>Research software, not a medical device.</b></p>
+<p class="soft">Lesions on CT: slice detectors, segmenters, lesions and features compared with the cohort's masks.
+Written by bonemets {{ version }} on {{ date }}. <b>Research software, not a medical device.</b></p>
 {%- if notices %}<div class="notice" role="note">{% for n in notices %}<p>{{ n }}</p>{% endfor %}</div>{% endif %}
 <nav>{% for s in sections %}<a href="#s{{ loop.index }}">{{ s.title }}</a>{% endfor %}</nav>
-<div class="cards">{% for value, label in cards %}<div class="card"><b{% if not value[0].isdigit() %} class="word"{% endif %}>{{ value }}</b><span>{{ label }}</span></div>{% endfor %}</div>
+<div class="cards">{% for value, label in cards %}
+<div class="card"><b{% if not value[0].isdigit() %} class="word"{% endif %}>{{ value }}</b><span>{{ label }}</span></div>{% endfor %}</div>
 {%- for s in sections %}<section><h2 id="s{{ loop.index }}">{{ s.title }}</h2>
 {%- for b in s.blocks %}
 {%- if b.kind == "text" %}<p>{{ b.text }}</p>
 {%- elif b.kind == "list" %}<ul>{% for t in b["items"] %}<li>{{ t }}</li>{% endfor %}</ul>
 {%- elif b.kind == "table" %}<h3>{{ b.title }}</h3>{{ table(b.table, b.title) }}{% if b.note %}<p class="soft">{{ b.note }}</p>{% endif %}
-{%- elif b.kind == "figure" %}<figure{% if b.wide %} class="wide"{% endif %}><img alt="{{ b.caption }}" src="data:image/png;base64,{{ b.data }}"><figcaption>{{ b.caption }}</figcaption></figure>
+{%- elif b.kind == "figure" %}<figure{% if b.wide %} class="wide"{% endif %}><img alt="{{ b.caption }}" src="data:image/png;base64,{{ b.data }}">
+<figcaption>{{ b.caption }}</figcaption></figure>
 {%- endif %}{% endfor %}</section>{% endfor %}
 </body></html>
 """
@@ -614,10 +646,19 @@ def _figure_block(run, name, fig, caption):
     return dict(kind="figure", caption=caption, wide=fig.get_figwidth() > 6, data=base64.b64encode(path.read_bytes()).decode())
 
 # %% ../nbs/40_report.ipynb #1b4089d6
-_WEIGHTED_NOTE = ("In percent, 95 % intervals over patients. Both classes, averaged with their numbers of slices as weights; AUC of hard labels, (sensitivity + specificity)/2. The published table names no convention, and its F1 is not "
-                  "the harmonic mean of its precision and recall; support-weighted averages with this AUC fit it, positive-class metrics don't. That is our inference, so published rows stand in this table only. Missed: no slice of the lesion was called.")
-_SEGMENTATION_NOTE = ("In percent: mean ± SD over cases with lesions, 95 % intervals over patients. A lesion is found if the prediction shares a voxel with it; a false positive touches no true voxel. The published unit (slice, case or patient) is not "
-                      "stated, so published rows (Table 2; SD from the t-tests) may be defined differently. Ours is the mean over cases.")
+_POSITIVE_NOTE = "In percent, 95 % intervals over patients; AUC of probabilities. What a user of the detector meets. No published row: see Table 1b."
+_WEIGHTED_NOTE = """In percent, 95 % intervals over patients. Both classes, averaged with their numbers of slices as weights; AUC of hard labels,
+(sensitivity + specificity)/2. The published table names no convention, and its F1 is not the harmonic mean of its precision and recall; support-weighted
+averages with this AUC fit it, positive-class metrics don't. That is our inference, so published rows stand in this table only.
+Missed: no slice of the lesion was called."""
+_SEGMENTATION_NOTE = """In percent: mean ± SD over cases with lesions, 95 % intervals over patients. A lesion is found if the prediction shares a voxel with it;
+a false positive touches no true voxel. The published unit (slice, case or patient) is not stated, so published rows (Table 2; SD from the t-tests) may be
+defined differently. Ours is the mean over cases."""
+_LESION_NOTE = "A method's lesions are not the same lesions as the truth's; lesions matched across methods come in a later version."
+_RADIOMICS_NOTE = """Groups of lesions, not matched pairs: equal medians don't mean equal features. The agreement of matched lesions (intraclass correlation,
+Table 3 of the paper) is not computed by this version. Lesions too small for features are counted under “no features”."""
+_PATIENT_NOTE = "Dice: mean over the patient's cases with lesions; – where there is none. Ids are those of the cohort table."
+_BARS = "of this run (solid) and as published for another cohort (hatched)."
 
 def _save(run, name, table):
     "Write a table as CSV, counts as whole numbers."
@@ -629,9 +670,9 @@ def _detection_section(run, evaluation, threshold, n_boot, seed):
     _save(run, "published_detection", published_table("detection"))
     tables = {m: _scored(t, evaluation) for m, t in read_methods(run, "detections").items()}
     blocks = [_text(f"Does a slice hold a lesion? {evaluation.sentence} A slice is called positive from a probability of {threshold:g} on."),
-              _table("Table 1a. Detection, positive class", readable(table, "detection"), "In percent, 95 % intervals over patients; AUC of probabilities. What a user of the detector meets. No published row: see Table 1b."),
+              _table("Table 1a. Detection, positive class", readable(table, "detection"), _POSITIVE_NOTE),
               _table("Table 1b. Detection, support-weighted, beside the published numbers", readable(table, "weighted"), _WEIGHTED_NOTE),
-              _figure_block(run, "fig4a_detection", plot_bars(table, "weighted"), "Figure 4a. Support-weighted metrics of this run (solid) and as published for another cohort (hatched).")]
+              _figure_block(run, "fig4a_detection", plot_bars(table, "weighted"), f"Figure 4a. Support-weighted metrics {_BARS}")]
     if tables: blocks.append(_figure_block(run, "roc", plot_roc(tables, threshold), f"ROC over slices, {evaluation.kind}."))
     return dict(title="Detection", blocks=blocks)
 
@@ -639,29 +680,30 @@ def _segmentation_section(run, evaluation, n_boot, seed):
     table = segmentation_table(run, n_boot, seed)
     _save(run, "table2_segmentation", table)
     _save(run, "published_segmentation", published_table("segmentation"))
-    blocks = [_text(f"Where are the lesions? {evaluation.sentence}"), _table("Table 2. Segmentation, beside the published numbers", readable(table, "segmentation"), _SEGMENTATION_NOTE),
-              _figure_block(run, "fig4b_segmentation", plot_bars(table, "segmentation"), "Figure 4b. Overlap with the truth in this run (solid) and as published for another cohort (hatched).")]
+    blocks = [_text(f"Where are the lesions? {evaluation.sentence}"),
+              _table("Table 2. Segmentation, beside the published numbers", readable(table, "segmentation"), _SEGMENTATION_NOTE),
+              _figure_block(run, "fig4b_segmentation", plot_bars(table, "segmentation"), f"Figure 4b. Overlap with the truth {_BARS}")]
     blocks += [_text(s) for s in _empty_sentences(table)]
     return dict(title="Segmentation", blocks=blocks + [b for m in read_methods(run, "scores") for b in _case_blocks(run, m)])
 
 def _empty_sentences(table):
     "What each method did in the cases without lesions."
-    t = table[(table.source == "this run")]
-    return [f"{model_label(r.model)}: {r.n_empty:.0f} of {r.n_cases:.0f} cases hold no lesion and have no Dice; the mean false-positive volume in them is {r.empty_false_positive_ml:.2f} ml."
-            for r in t.itertuples() if r.n_empty > 0]
+    said = "{}: {:.0f} of {:.0f} cases hold no lesion and have no Dice; the mean false-positive volume in them is {:.2f} ml."
+    rows = table[table.source == "this run"].itertuples()
+    return [said.format(model_label(r.model), r.n_empty, r.n_cases, r.empty_false_positive_ml) for r in rows if r.n_empty > 0]
 
 def _case_blocks(run, method):
     fig = plot_cases(run, method)
     caption = f"{model_label(method)}: best, median and worst case by Dice, each in the slice with most truth. Outlines: truth and prediction."
-    return [_text(f"{model_label(method)}: no pictures, since no case has lesions or a CT or mask is no longer where the cohort table says.") if fig is None
-            else _figure_block(run, f"cases_{method}", fig, caption)]
+    if fig is not None: return [_figure_block(run, f"cases_{method}", fig, caption)]
+    return [_text(f"{model_label(method)}: no pictures, since no case has lesions or a CT or mask is no longer where the cohort table says.")]
 
 # %% ../nbs/40_report.ipynb #e9ad43da
 def _lesion_section(run):
     table = lesion_summary(run)
     if not len(table): return dict(title="Lesions", blocks=[_text("Not run: there are no lesion tables in this run.")])
     _save(run, "lesions", table)
-    return dict(title="Lesions", blocks=[_table("Lesions, truth beside predictions", table, "A method's lesions are not the same lesions as the truth's; lesions matched across methods come in a later version.")])
+    return dict(title="Lesions", blocks=[_table("Lesions, truth beside predictions", table, _LESION_NOTE)])
 
 def _feature_title(column):
     "A column as a title: unet_median gives 'UNet: median'."
@@ -674,8 +716,7 @@ def _radiomics_section(run):
     _save(run, "radiomics_first_order", table)
     names = dict(feature="Feature") | {c: _feature_title(c) for c in table.columns[1:]}
     shown = table.assign(feature=table.feature.str.removeprefix("original_firstorder_")).rename(columns=names)
-    return dict(title="Radiomics", blocks=[_table("First-order features: medians over lesions", shown, "Groups of lesions, not matched pairs: equal medians don't mean equal features. The agreement of matched lesions "
-                                                  "(intraclass correlation, Table 3 of the paper) is not computed by this version. Lesions too small for features are counted under “no features”.")])
+    return dict(title="Radiomics", blocks=[_table("First-order features: medians over lesions", shown, _RADIOMICS_NOTE)])
 
 def _patient_title(column):
     "A column as a title: unet_false_positive gives 'UNet false positive'."
@@ -686,15 +727,16 @@ def _patient_title(column):
 def _patient_section(run):
     table = patient_table(run)
     _save(run, "patients", table)
-    blocks = [_table("One row a patient", table.rename(columns=_patient_title), "Dice: mean over the patient's cases with lesions; – where there is none. Ids are those of the cohort table.")]
     fig = plot_burden(table) if "lesion_ml" in table else None
-    return dict(title="Patients", blocks=[_figure_block(run, "cohort_burden", fig, "The cohort's burden: lesion volume and number of lesions of each patient.")] + blocks)
+    burden = _figure_block(run, "cohort_burden", fig, "The cohort's burden: lesion volume and number of lesions of each patient.")
+    return dict(title="Patients", blocks=[burden, _table("One row a patient", table.rename(columns=_patient_title), _PATIENT_NOTE)])
 
 def _training_section(run):
     table = training_table(run)
     _save(run, "training", table)
     shown = table.assign(model=[model_label(m) for m in table.model], fold=[_cell(f) for f in table.fold]).dropna(axis=1, how="all")
-    return dict(title="Training", blocks=[_table("What was trained", shown, "One row a trained fold.") if len(table) else _text("No model was trained.")])
+    block = _table("What was trained", shown, "One row a trained fold.") if len(table) else _text("No model was trained.")
+    return dict(title="Training", blocks=[block])
 
 def _provenance_section(run):
     parts = provenance(run)
@@ -705,12 +747,13 @@ def _provenance_section(run):
 def _cards(run, evaluation):
     "The numbers at the head of the report."
     c = cohort_summary(run)
-    labels = dict(patients="patients", cases="cases", slices="slices", slices_with_lesion="slices with a lesion", lesions="lesions", lesion_ml="ml of lesion")
-    return [(_count(c[k]), label) for k, label in labels.items()] + [(evaluation.kind, "predictions")]
+    labels = dict(slices_with_lesion="slices with a lesion", lesion_ml="ml of lesion")
+    return [(_count(v), labels.get(k, k)) for k, v in c.items()] + [(evaluation.kind, "predictions")]
 
 def _sections(run, evaluation, threshold, n_boot, seed):
-    sections = [_detection_section(run, evaluation, threshold, n_boot, seed), _segmentation_section(run, evaluation, n_boot, seed), _lesion_section(run), _radiomics_section(run),
-                _patient_section(run), _training_section(run), dict(title="Limits", blocks=[dict(kind="list", items=limits(run))]), _provenance_section(run)]
+    sections = [_detection_section(run, evaluation, threshold, n_boot, seed), _segmentation_section(run, evaluation, n_boot, seed),
+                _lesion_section(run), _radiomics_section(run), _patient_section(run), _training_section(run),
+                dict(title="Limits", blocks=[dict(kind="list", items=limits(run))]), _provenance_section(run)]
     return [s | dict(blocks=[b for b in s["blocks"] if b]) for s in sections]
 
 def render_report(
@@ -726,7 +769,8 @@ def render_report(
     _, _, evaluation = _setting(run)
     template = Environment(autoescape=True, trim_blocks=True).from_string(_TEMPLATE)
     notices = [l for l in limits(run) if l not in [_READER, *_ALWAYS]]
-    return template.render(style=_STYLE, name=Path(run).resolve().name, version=__version__, date=date.today().isoformat(), notices=notices, cards=_cards(run, evaluation),
+    head = dict(name=Path(run).resolve().name, version=__version__, date=date.today().isoformat(), notices=notices, cards=_cards(run, evaluation))
+    return template.render(style=_STYLE, **head,
                            sections=_sections(run, evaluation, threshold, n_boot, seed), words={"name", "value"})
 
 def build_report(
