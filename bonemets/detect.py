@@ -124,6 +124,7 @@ class PrepareBatch(Callback):
         if self.training and self.augment is not None: x, y = augment_batch(x, y, self.augment)
         self.learn.xb, self.learn.yb = (normalise(x),), (y,)
 
+# %% ../nbs/30_detect.ipynb #19fe7e89
 def augment_batch(
     x: torch.Tensor, # (B, C, Y, X), 0 to 1
     y: torch.Tensor, # (B, 1) labels, left alone, or (B, 1, Y, X) masks, moved with the image
@@ -134,6 +135,7 @@ def augment_batch(
     x, m = pipeline((TensorImage(x), TensorMask(y[:, 0].long())))
     return x.as_subclass(torch.Tensor), m.as_subclass(torch.Tensor)[:, None].float()
 
+# %% ../nbs/30_detect.ipynb #c06adca4
 def normalise(
     x: torch.Tensor, # windowed channels, 0 to 1
 ) -> torch.Tensor: # −1 to 1
@@ -158,12 +160,13 @@ class Recipe:
     @property
     def steps(self): return self.epochs*self.steps_per_epoch
 
-PRESETS = {
+PRESETS = { # training budgets by name: fields of `Recipe`
     "demo": dict(epochs=2, steps_per_epoch=15, batch_size=8),
     "quick": dict(epochs=5, steps_per_epoch=40, batch_size=16),
     "paper": dict(epochs=60, steps_per_epoch=250, batch_size=32),
 }
 
+# %% ../nbs/30_detect.ipynb #cdb7aa01
 def make_recipe(
     arch: str, # name of the architecture
     preset: str = "quick", # `"demo"`, `"quick"` or `"paper"`
@@ -192,6 +195,7 @@ def slice_loaders(
     ordered = BatchSampler(SequentialSampler(valid), 2*recipe.batch_size, drop_last=False)
     return DataLoaders(DataLoader(train, sampler=sampler, batch_size=None), DataLoader(valid, sampler=ordered, batch_size=None))
 
+# %% ../nbs/30_detect.ipynb #7cef3d36
 def fit_slices_model(
     net: nn.Module, # the network, trained in place: (B, C, S, S) to logits
     loaders: DataLoaders, # what `slice_loaders` gave
@@ -225,6 +229,7 @@ def save_network(
     write_json({**config, "weights": content_hash(folder/"model.safetensors")}, folder/"config.json")
     return folder
 
+# %% ../nbs/30_detect.ipynb #2ba2796f
 def read_config(
     folder: str | Path, # a folder that `save_network` wrote
     kind: str, # `"detector"` or `"segmenter"`
@@ -235,9 +240,11 @@ def read_config(
         if not (folder/name).exists(): raise FileNotFoundError(f"{folder/name} is missing, so {folder} is no saved {kind}")
     config = read_json(folder/"config.json")
     if config.get("kind") != kind: raise BonemetsError(f"{folder/'config.json'} describes a {config.get('kind')!r}, not a {kind}")
-    if config.get("weights") != content_hash(folder/"model.safetensors"): raise BonemetsError(f"{folder/'model.safetensors'} is damaged or not the file that was saved with its config.json; copy both again")
+    if config.get("weights") != content_hash(folder/"model.safetensors"):
+        raise BonemetsError(f"{folder/'model.safetensors'} is damaged or not the file that was saved with its config.json; copy both again")
     return config
 
+# %% ../nbs/30_detect.ipynb #51c069d2
 def load_weights(
     net: nn.Module, # a network of the architecture that was saved
     folder: str | Path, # a folder that `save_network` wrote
@@ -328,13 +335,15 @@ class Detector:
         net = build_backbone(config["arch"], in_channels=len(config["windows"]))
         return cls(load_weights(net, folder), config)
 
+# %% ../nbs/30_detect.ipynb #9ce12196
 def detect_cases(
     detector: Detector, # a trained detector
     store, # a `SliceStore` at the detector's pixel size
     case_ids: list, # cases of the store
 ) -> pd.DataFrame: # patient, case, z, probability, truth; one row a slice
     "Slice probabilities and truth for cases of a store. Raises ValueError where the store's pixels are not the detector's."
-    if not np.isclose(store.pixel_mm, detector.config["pixel_mm"], rtol=1e-4): raise ValueError(f"store has pixels of {store.pixel_mm} mm, the detector was trained at {detector.config['pixel_mm']} mm")
+    if not np.isclose(store.pixel_mm, detector.config["pixel_mm"], rtol=1e-4):
+        raise ValueError(f"store has pixels of {store.pixel_mm} mm, the detector was trained at {detector.config['pixel_mm']} mm")
     rows = [store.index.loc[store.index.case == c, ["patient", "case", "z", "lesion"]].sort_values("z").assign(probability=detector.probabilities(store.hu(c))) for c in case_ids]
     return pd.concat(rows, ignore_index=True).rename(columns={"lesion": "truth"})[["patient", "case", "z", "probability", "truth"]]
 
@@ -352,6 +361,7 @@ def training_record(
     return {"kind": kind, **asdict(recipe), "steps": recipe.steps, "fold": fold, "pixel_mm": store.pixel_mm, "size": store.size, "threshold": 0.5, "seconds": round(seconds, 1),
             "n_train_patients": int(seen.patient.nunique()), "n_train_slices": len(seen), "n_train_positive": int(seen.lesion.sum())}
 
+# %% ../nbs/30_detect.ipynb #dbb86777
 def train_detector(
     store, # a `SliceStore`
     splits: dict, # what `split_patients` returns

@@ -46,12 +46,13 @@ class StudySettings:
     detector_settings: dict = field(default_factory=dict) # fields of `Recipe` for the detector
     segmenter_settings: dict = field(default_factory=dict) # fields of `Recipe` for the segmenter
 
-STUDY_PRESETS = {
+STUDY_PRESETS = { # what differs from the defaults, by preset: fields of `StudySettings`
     "demo": dict(folds=2, fit=96),
     "quick": dict(segmenter_settings=dict(batch_size=8)),
     "paper": dict(fit=None),
 }
 
+# %% ../nbs/41_run.ipynb #ba11b34d
 def make_settings(
     preset: str = "quick", # `"demo"`, `"quick"` or `"paper"`
     **settings, # any field of `StudySettings`, which then overrides the preset
@@ -70,6 +71,7 @@ def read_manifest(
     path = Path(run)/"manifest.json"
     return read_json(path) if path.exists() else {"stages": {}}
 
+# %% ../nbs/41_run.ipynb #93426d47
 def run_stage(
     run: str | Path, # a run folder
     name: str, # name of the stage
@@ -117,6 +119,7 @@ def checked_cohort(
     if len(errors): raise CohortError("\n".join([f"{len(errors)} error(s) in {cohort_csv}; mend these first:", *errors.finding.head(10)]))
     return cohort
 
+# %% ../nbs/41_run.ipynb #3bd92ee1
 def study_splits(
     cohort: pd.DataFrame, # the cohort
     settings: StudySettings, # folds, test share, seed
@@ -128,6 +131,7 @@ def study_splits(
     check_splits(splits, cohort)
     return {**splits, "evaluation": "test" if held_out else "out_of_fold"}
 
+# %% ../nbs/41_run.ipynb #ad692f38
 def pixel_for(
     cohort: pd.DataFrame, # the cohort
     fit: int | None, # pixels that the largest slice shall fit
@@ -150,6 +154,7 @@ def judges(
     if not mine: raise CohortError(f"splits: case {case} is neither held out nor in any fold's validation cases")
     return mine
 
+# %% ../nbs/41_run.ipynb #31be91de
 def cases_to_score(
     splits: dict, # the splits of a study
 ) -> list: # case ids
@@ -177,6 +182,7 @@ def _train_folds(
         run_stage(run, f"train {name} fold {k + 1} of {len(splits['folds'])}", content_hash(key, k), work, [f"{folder}/model.safetensors", f"{folder}/config.json"])
     return key
 
+# %% ../nbs/41_run.ipynb #216b4115
 def load_folds(
     run: Path, # the run folder
     name: str, # name of the model
@@ -186,6 +192,7 @@ def load_folds(
     "The trained models of all folds."
     return [kind.load(run/"models"/name/f"fold{k}") for k in range(len(splits["folds"]))]
 
+# %% ../nbs/41_run.ipynb #7d4c1868
 def _detect_study(
     run: Path, # the run folder
     store, # the slice store
@@ -200,6 +207,7 @@ def _detect_study(
         tables.append(found[0].assign(probability=np.mean([f.probability for f in found], axis=0), fold=fold))
     return write_table(pd.concat(tables, ignore_index=True), run/"detections"/f"{name}.parquet")
 
+# %% ../nbs/41_run.ipynb #0469acc1
 def _segment_study(
     run: Path, # the run folder
     cohort: pd.DataFrame, # the cohort
@@ -227,6 +235,7 @@ def score_case(
     (t_labels, _), (p_labels, _) = label_lesions(t.array), label_lesions(p.array)
     return {**case_scores(t.array, p.array, t.voxel_ml), **lesion_counts(t_labels, p_labels)}
 
+# %% ../nbs/41_run.ipynb #5b6342de
 def measure_lesions(
     image: str, # path of the CT
     mask: str, # path of a mask
@@ -236,6 +245,7 @@ def measure_lesions(
     labels, _ = label_lesions(m.array)
     return lesion_table(labels, ct.spacing_mm, ct_hu=ct.array, origin_mm=ct.origin_mm, direction=ct.direction)
 
+# %% ../nbs/41_run.ipynb #03e92175
 def measure_radiomics(
     image: str, # path of the CT
     mask: str, # path of a mask
@@ -245,6 +255,7 @@ def measure_radiomics(
     labels, _ = label_lesions(m.array)
     return extract_features(ct.array, labels, ct.spacing_mm, feature_classes=("firstorder",))
 
+# %% ../nbs/41_run.ipynb #a1188e98
 def _collect(
     results: dict, # {case: DataFrame or dict}
     cohort: pd.DataFrame, # the cohort
@@ -256,6 +267,7 @@ def _collect(
     table = pd.concat([t for t in filled if len(t)] or filled[:1], ignore_index=True)
     return table[["patient", "case", *(c for c in table.columns if c not in ("patient", "case"))]]
 
+# %% ../nbs/41_run.ipynb #4f105c29
 def _measure_study(
     run: Path, # the run folder
     cohort: pd.DataFrame, # the cohort
@@ -312,6 +324,7 @@ def run_study(
     run_stage(run, "report", content_hash(detector_key, segmenter_key), lambda: build_report(run), ["report.html"])
     return run/"report.html"
 
+# %% ../nbs/41_run.ipynb #7cfc6d07
 def run_demo(
     out: str | Path = "runs/demo", # the run folder; the phantoms go into its `cohort`
     n_patients: int = 10, # number of phantoms

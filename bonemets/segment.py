@@ -24,6 +24,7 @@ from .slices import fit_slices, unfit_slices
 # %% ../nbs/32_segment.ipynb #793135c3
 WIDTHS = (32, 64, 128, 256, 356) # feature maps by level
 
+# %% ../nbs/32_segment.ipynb #208ac831
 class UNet(nn.Module):
     "A five-level UNet from MONAI's convolution blocks."
     def __init__(self,
@@ -47,8 +48,9 @@ class UNet(nn.Module):
         for up, merge in zip(reversed(self.up), reversed(self.merge)): x = merge(torch.cat([skips.pop(), up(x)], dim=1))
         return self.head(x)
 
-NETWORKS = {"unet": UNet}
+NETWORKS = {"unet": UNet} # classes by name, each called with the number of input channels
 
+# %% ../nbs/32_segment.ipynb #8431c09c
 def build_network(
     arch: str = "unet", # one of `NETWORKS`
     in_channels: int = 1, # channels of the input: one a window
@@ -108,6 +110,7 @@ class Segmenter:
         config = read_config(folder, "segmenter")
         return cls(load_weights(build_network(config["arch"], len(config["windows"])), folder), config)
 
+# %% ../nbs/32_segment.ipynb #e7e914b1
 def mask_on_source(
     probability: np.ndarray, # (Z, S, S), 0 to 1, at the network's pixels
     volume, # the CT `Volume` it belongs to
