@@ -6,7 +6,7 @@
 __all__ = ['DIFFICULTY', 'Difficulty', 'plant_lesions', 'make_case', 'make_cohort', 'RuleCounts', 'rule_counts', 'histogram_rule',
            'threshold_rule']
 
-# %% ../nbs/04_phantom.ipynb #8f551789
+# %% ../nbs/04_phantom.ipynb #e14ddd21
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from .bones import bone_table
 from .core import GeometryError, content_hash, make_rng, read_json, write_json, write_table
 from .volume import Volume, check_pair, write_volume
 
-# %% ../nbs/04_phantom.ipynb #2e6b0ef3
+# %% ../nbs/04_phantom.ipynb #0b10f338
 @dataclass(frozen=True)
 class Difficulty:
     "How hard the default phantom is. Frozen: whoever changes a number raises `version` and reruns every result that rests on it."
@@ -45,7 +45,7 @@ class Difficulty:
 
 DIFFICULTY = Difficulty()
 
-# %% ../nbs/04_phantom.ipynb #60db0051
+# %% ../nbs/04_phantom.ipynb #d9453b4f
 @dataclass
 class _Patient:
     "What varies from patient to patient. Lengths are mm, radiodensity is HU."
@@ -79,7 +79,7 @@ def _draw_patient(rng, d):
         metal=str(rng.choice(["hip", "screws", "cement"])) if rng.random() < d.metal_share else "",
         shift_mm=tuple(rng.uniform(-1, 1, 3) * (18, 6, 6)), bend=_bend(rng))
 
-# %% ../nbs/04_phantom.ipynb #e4ddd07b
+# %% ../nbs/04_phantom.ipynb #d826e3a8
 _CENTRE = (148., 0., 0.)  # template coordinate (z, y, x), mm, in the middle of the volume: z = 0 at the femoral heads
 
 @dataclass
@@ -93,6 +93,7 @@ class _Scene:
     rng: np.random.Generator
     difficulty: Difficulty
     texture: tuple      # three periodic noise blocks, fine, coarse and slow, mean 0 and SD 1
+    grain: np.ndarray   # the fine and the coarse one mixed, SD 1
 
 def _noise_block(rng, shape, sigma):
     "A periodic block of smooth noise, mean 0 and SD 1."
@@ -110,9 +111,10 @@ def _scene(rng, shape, spacing_mm, d):
     step = tuple(s/k for s, k in zip(spacing_mm, p.scale))
     block = (40, 128, 128)
     blocks = tuple(_noise_block(rng, block, [mm/s for s in step]) for mm in (1.0, 5.0, 14.0))
-    return _Scene(np.full(shape, -1000, np.float32), np.zeros(shape, np.int32), axes, step, p, rng, d, blocks)
+    grain = np.float32(0.8)*blocks[0] + np.float32(0.6)*blocks[1]
+    return _Scene(np.full(shape, -1000, np.float32), np.zeros(shape, np.int32), axes, step, p, rng, d, blocks, grain)
 
-# %% ../nbs/04_phantom.ipynb #8afffd12
+# %% ../nbs/04_phantom.ipynb #2fa27cbf
 def _slices(scene, low, high):
     "Index ranges of the box from `low` to `high` (z, y, x; template mm), or None where it lies outside the field."
     out = []
@@ -134,26 +136,30 @@ def _grid(scene, box):
     return (z[:, None, None] + _wave(b[0], y, x)[None], y[None, :, None] + _wave(b[1], z, x)[:, None],
             x[None, None] + _wave(b[2], z, y)[..., None])
 
-# %% ../nbs/04_phantom.ipynb #d9341484
+# %% ../nbs/04_phantom.ipynb #39cb7a74
 def _coverage(f):
     "Share of each voxel inside `f < 0`: the surface seen as a plane through the voxel (partial volume)."
     w = np.full(f.shape, 1e-6, np.float32)
     for axis in range(f.ndim):
-        half, across = np.abs(np.diff(f, axis=axis)) * np.float32(0.5), np.moveaxis(w, axis, 0)
-        half = np.moveaxis(half, axis, 0)
+        along, across = np.moveaxis(f, axis, 0), np.moveaxis(w, axis, 0)
+        half = along[1:] - along[:-1]
+        np.abs(half, out=half)
+        half *= np.float32(0.5)
         across[:-1] += half
         across[1:] += half
         across[0] += half[0]
         across[-1] += half[-1]
-    return np.clip(np.float32(0.5) - f/w, 0, 1)
+    np.divide(f, w, out=w)
+    np.subtract(np.float32(0.5), w, out=w)
+    return np.clip(w, 0, 1, out=w)
 
 def _texture(scene, box):
     "Trabecular texture over a box, SD about 1: fine grain and slow patches, from a random place in the blocks."
     at = scene.rng.integers(0, 128, 3)
-    idx = np.ix_(*[(np.arange(s.start, s.stop) + a) % n for s, a, n in zip(box, at, scene.texture[0].shape)])
-    return np.float32(0.8)*scene.texture[0][idx] + np.float32(0.6)*scene.texture[1][idx]
+    z, y, x = ((np.arange(s.start, s.stop) + a) % n for s, a, n in zip(box, at, scene.grain.shape))
+    return scene.grain.take(x, 2).take(y, 1).take(z, 0) if len(z) > 1 else scene.grain[z].take(y, 1).take(x, 2)
 
-# %% ../nbs/04_phantom.ipynb #f6c16bc0
+# %% ../nbs/04_phantom.ipynb #29626ea1
 _FAR = np.float32(9)  # mm from a surface beyond which a shape is not evaluated
 
 def _capsule(a, b, r, r_end=None, zscale=1.):
@@ -184,7 +190,7 @@ def _mirror(part, side):
     f, lo, hi = part
     return (lambda z, y, x: f(z, y, -x)), np.array([lo[0], lo[1], -hi[2]]), np.array([hi[0], hi[1], -lo[2]])
 
-# %% ../nbs/04_phantom.ipynb #c406a631
+# %% ../nbs/04_phantom.ipynb #df1f1a0f
 def _union(scene, parts):
     "The box around `parts` and their joint shape in it: mm, negative inside. (None, None) outside the field."
     box = _slices(scene, np.min([p[1] for p in parts], 0), np.max([p[2] for p in parts], 0))
@@ -221,7 +227,7 @@ def _paint_bone(scene, box, f, label, cortex=1., marrow=1.):
     _blend(scene, box, outer, value)
     scene.bones[box][outer >= 0.5] = label
 
-# %% ../nbs/04_phantom.ipynb #641099a5
+# %% ../nbs/04_phantom.ipynb #a26a20c5
 _LEVELS = np.array([-420, -92, -75, -40, 0, 60, 130, 200, 280, 350, 430, 520, 640.])  # template z, mm
 
 _TORSO = np.array([  # half width, half depth, centre y at those levels; the torso ends where the legs part
@@ -246,7 +252,7 @@ def _oval(y, x, row, power=2.4):
     a, b, yc = row
     return ((np.abs(x/a)**power)[None] + (np.abs((y - yc)/b)**power)[:, None] - 1) * (min(a, b)/power)
 
-# %% ../nbs/04_phantom.ipynb #4bc927c5
+# %% ../nbs/04_phantom.ipynb #76680997
 def _furrow(z, y, x):
     "How far the midline of the back is drawn in at (y, x), mm: the cleft between the buttocks, the groove over the spine."
     depth = np.interp(z, [-75, -30, 30, 70, 120, 250, 400], [44, 46, 26, 3, 2, 7, 3])
@@ -288,7 +294,7 @@ def _paint_body(scene):
         _, y, x = _grid(scene, box)
         _paint_layers(scene, k, z, y[0, :, 0], x[0, 0], _texture(scene, box)[0])
 
-# %% ../nbs/04_phantom.ipynb #1fca0891
+# %% ../nbs/04_phantom.ipynb #eaae325a
 def _dome(y, x, side):
     "Height of the diaphragm over (y, x), template mm."
     top = np.float32(366 if side < 0 else 356)
@@ -339,7 +345,7 @@ def _paint_liver(scene):
     f = np.maximum(np.maximum(f, _wall(scene, box, y, x, 6)), np.maximum(under, (y - 6 - np.abs(x + 30)*0.9)*0.7))
     _blend(scene, box, _coverage(f), 105 + 7*_texture(scene, box))
 
-# %% ../nbs/04_phantom.ipynb #77897f91
+# %% ../nbs/04_phantom.ipynb #97647180
 _UPPER_BELLY = [  # centre, radii, HU and texture of spleen, stomach (wall, fluid, gas) and gall bladder
     ((312, 38, 96), (42, 40, 24), 118, 7), ((300, -36, 62), (40, 42, 44), 45, 6), ((300, -36, 62), (36, 38, 40), 15, 8),
     ((312, -58, 62), (24, 14, 28), -950, 0), ((238, -50, -52), (22, 15, 13), 8, 4)]
@@ -358,7 +364,7 @@ def _paint_kidney(scene, side):
     _paint(scene, [_capsule((z - 14, 22, side*40), (z + 14, 26, side*34), 11)], -80, 10)
     _paint(scene, [_capsule((z - 8, 20, side*36), (z + 2, 22, side*42), 4)], 20, 5)
 
-# %% ../nbs/04_phantom.ipynb #ae270009
+# %% ../nbs/04_phantom.ipynb #cb6cc201
 def _in_belly(rng, z, across, down):
     "A random place in the belly at height `z`."
     a, b, yc = _at(_CAVITY, z)
@@ -401,7 +407,7 @@ def _paint_lower_pelvis(scene):
     _paint(scene, [_capsule((-40, 38, 0), (60, 44, 4), 16)], 48, 8)
     _paint(scene, [_capsule((-20, 38, 0), (60, 43, 4), 9)], scene.rng.choice([-120, 20]), 90)
 
-# %% ../nbs/04_phantom.ipynb #b54896c5
+# %% ../nbs/04_phantom.ipynb #7701d308
 _PSOAS = [(290, 22, 26, 8), (240, 12, 36, 15), (190, 12, 44, 20), (140, 14, 54, 22), (100, -4, 66, 20), (50, -22, 76, 16), (10, -34, 84, 14), (-60, 0, 100, 10)]
 
 def _paint_psoas(scene):
@@ -449,7 +455,7 @@ def _paint_table(scene):
         couch += _coverage((depth - under).astype(np.float32)) * (hu - couch)
     for out in scene.hu: np.copyto(out, couch, where=(out < -960) & (under > -2))
 
-# %% ../nbs/04_phantom.ipynb #b24f4c1f
+# %% ../nbs/04_phantom.ipynb #adeb79e7
 def _smooth_field(rng, shape, knots=5):
     "A smooth random field over `shape`, about -1 to 1: a spline through a few random values a side."
     field = ndimage.zoom(rng.uniform(-1, 1, (knots,)*3), [n/knots for n in shape], order=3, mode="nearest", grid_mode=True)
@@ -481,7 +487,7 @@ def _sclerosis(scene, centre, radii, slope=0., hu=None):
     hu = rng.uniform(*scene.difficulty.dense_hu) if hu is None else hu
     _densify(scene, box, _soft(f, 1.2), hu*(1 + 0.15*_smooth_field(rng, shape, 8)))
 
-# %% ../nbs/04_phantom.ipynb #5e21f28e
+# %% ../nbs/04_phantom.ipynb #518beba8
 def _vertebrae():
     "Label, z of the centre, half width, half depth and height of each vertebra from L5 to T1."
     out, z = [], 122.
@@ -521,7 +527,7 @@ def _arch(c, w, thoracic):
                   _capsule(at(3, 28, s*18), at(4, fan[0], s*fan[1]), 4.6*k, 3.2*k, zscale=0.75)]
     return parts + [_capsule(at(-6, 42, 0), at(drop, 66, 0), 3.3*k, 3.8*k, zscale=0.4)]
 
-# %% ../nbs/04_phantom.ipynb #6eccc719
+# %% ../nbs/04_phantom.ipynb #12ed676c
 def _osteophytes(rng, c, slope, w, d, h, chance):
     "Beaks of bone at the rims of a vertebral body, more of them the more it is worn."
     parts = []
@@ -545,7 +551,7 @@ def _wear(scene, c, slope, w, d, h):
         for side in (-1, 1):
             if rng.random() < chance*0.3: _sclerosis(scene, c + (end*14*k, 31*k, side*16*k), rng.uniform(4, 8, 3))
 
-# %% ../nbs/04_phantom.ipynb #6fff8ddf
+# %% ../nbs/04_phantom.ipynb #72337a5d
 def _paint_discs(scene, spec):
     "A disc above each body."
     for (label, z, w, d, h), (_, z2, _, _, h2) in zip(spec, spec[1:]):
@@ -576,7 +582,7 @@ def _paint_canal(scene):
     _paint(scene, [_capsule(a, b, 9.5*s) for a, b, s in zip(path, path[1:], k)], -60, 12)
     _paint(scene, [_capsule(a, b, 7.5*s) for a, b, s in zip(path, path[1:], k)], 25, 6)
 
-# %% ../nbs/04_phantom.ipynb #2c751778
+# %% ../nbs/04_phantom.ipynb #4702cfe9
 def _joint_x(z, y): return 59 - 0.34*(y - 62) - 0.10*(95 - z)  # the sacroiliac joint: x of its plane
 
 def _sacrum_parts():
@@ -605,7 +611,7 @@ def _paint_sacrum(scene):
     bones = scene.bones[box]
     bones[s1 & (bones == 25)] = 26
 
-# %% ../nbs/04_phantom.ipynb #2e8b83c2
+# %% ../nbs/04_phantom.ipynb #429231e3
 _WING = [  # z, then y, x, radius of five corners of the iliac wing: back, joint, gluteal line, fossa, front
     (22, (34, 84, 9), (22, 84, 10), (10, 86, 10), (0, 91, 10), (-22, 97, 9)), (40, (42, 80, 8), (30, 83, 9), (16, 89, 9.5), (0, 96, 8), (-28, 106, 7)),
     (58, (66, 69, 8), (48, 76, 8), (28, 88, 7.5), (4, 102, 6.5), (-36, 115, 6)), (78, (80, 62, 8), (60, 71, 8), (36, 91, 5), (8, 110, 3.2), (-40, 125, 6)),
@@ -663,7 +669,7 @@ def _paint_femurs(scene):
         if shaft is not None:
             _paint(scene, [_mirror(_capsule((-62, 8, 121), (-420, 2, 100), 6, 8.5), side)], -30, 25)
 
-# %% ../nbs/04_phantom.ipynb #97702a25
+# %% ../nbs/04_phantom.ipynb #32d24e9d
 def _rib_path(i, side, spec):
     "Points along rib `i` (1 to 12), from its vertebra around the chest wall and down."
     z0 = dict((s[0], s[1]) for s in spec)[44 - i] + 6
@@ -706,7 +712,7 @@ def _paint_sternum(scene):
     f = np.maximum(np.maximum(np.abs(x) - half, np.abs(y - front) - 5.5 + (x/half)**2*1.5), np.maximum(350 - z, z - 585))
     _paint_bone(scene, box, f, 116, 0.8, 0.7)
 
-# %% ../nbs/04_phantom.ipynb #0532781f
+# %% ../nbs/04_phantom.ipynb #f2c1f33a
 _JOINTS = [  # z, y, x and radii of the places that wear: sacroiliac (both sides of it), hip, pubis, tuberosity, trochanter
     (84, 52, 66, 22, 14, 6), (70, 58, 62, 18, 12, 6), (84, 54, 55, 16, 12, 6), (31, 2, 90, 5, 16, 13), (25, -14, 88, 8, 10, 12), (20, 0, 90, 5, 12, 12),
     (-22, -40, 7, 14, 8, 5), (-56, 34, 64, 7, 10, 9), (-14, 10, 142, 12, 12, 8), (-45, 8, 124, 12, 9, 8), (-95, 8, 132, 30, 10, 6)]
@@ -748,7 +754,7 @@ def _paint_metal(scene, spec):
     if kind == "screws": _paint_screws(scene, spec)
     if kind == "cement": _paint_cement(scene, spec)
 
-# %% ../nbs/04_phantom.ipynb #5301e2cb
+# %% ../nbs/04_phantom.ipynb #0fe1717f
 def _paint_skeleton(scene):
     "Every bone of the torso, each with its label."
     spec = _vertebrae()
@@ -770,7 +776,7 @@ def _paint_anatomy(scene):
     _paint_skeleton(scene)
     _paint_table(scene)
 
-# %% ../nbs/04_phantom.ipynb #f853640f
+# %% ../nbs/04_phantom.ipynb #7470e762
 def _around(centre, radius_mm, shape, spacing_mm):
     "The box of voxels within `radius_mm` of a voxel."
     reach = [int(np.ceil(radius_mm/s)) + 2 for s in spacing_mm]
@@ -817,7 +823,7 @@ def _pick_site(rng, bones, sections):
     i = rng.choice(deep)
     return label, (z, int(ys[i]), int(xs[i]))
 
-# %% ../nbs/04_phantom.ipynb #ea836aa4
+# %% ../nbs/04_phantom.ipynb #8de9bc59
 def _island(rng, d, box, site, size, spacing, bone):
     "A bone island: compact, even, with a sharp spiculated edge."
     return _soft(_blob(rng, box, site, min(size, 18)/2, spacing, 0.45, (7, 13)), 0.3), rng.uniform(800, 1200)
@@ -847,7 +853,7 @@ def _confound(scene, spacing_mm):
         share, hu = (_island, _rim, _endosteal)[rng.integers(3)](rng, d, box, at, size, spacing_mm, bone)
         _densify(scene, box, share*bone, hu)
 
-# %% ../nbs/04_phantom.ipynb #731a6c0d
+# %% ../nbs/04_phantom.ipynb #d35d19f9
 def _streaks(metal, beams, spacing_mm):
     "Bright and dark rays from the metal in one slice."
     labels, n = ndimage.label(metal)
@@ -879,7 +885,7 @@ def _scan(scene, spacing_mm):
         out[k] = np.clip(np.rint(hu), -1024, 3071)
     return out
 
-# %% ../nbs/04_phantom.ipynb #651c7488
+# %% ../nbs/04_phantom.ipynb #c9945c90
 _TOUCH = np.ones((3, 3, 3), bool)
 _RIBS = range(92, 116)
 
@@ -905,7 +911,7 @@ def _diffuse_shape(rng, d, site, label, bones, spacing_mm, size):
     f = far - np.float32(size/2) + 5*_smooth_field(rng, far.shape, 5)
     return box, _soft(f, rng.uniform(*d.edge_mm))
 
-# %% ../nbs/04_phantom.ipynb #cc24dc69
+# %% ../nbs/04_phantom.ipynb #deeb60c7
 def _fills(mask, bone, sections, z0, area_mm2):
     "Largest share of the bone's section that the mask covers in any slice where the section counts as one."
     cut, whole = mask.sum((1, 2)), sections[z0:z0 + len(mask)]
@@ -932,7 +938,7 @@ def _added_hu(rng, d, hu, bone, share, spacing_mm):
     inside = ndimage.gaussian_filter(bone.astype(np.float32), [0.4]*3) * bone
     return share * inside * np.maximum(target - base, 0)
 
-# %% ../nbs/04_phantom.ipynb #444530b6
+# %% ../nbs/04_phantom.ipynb #92bcce8b
 def _try_lesion(rng, d, hu, bones, taken, sections, spacing_mm, kind):
     "One attempt: (label, box, mask, HU to add), or None where it would touch another, be unseen, or be of the other kind."
     site = _pick_site(rng, bones, sections)
@@ -951,7 +957,7 @@ def _try_lesion(rng, d, hu, bones, taken, sections, spacing_mm, kind):
     added = _added_hu(rng, d, hu[box], bone, share*near, spacing_mm)
     return None if added[mask].mean() < d.least_gain_hu else (label, box, mask, added)
 
-# %% ../nbs/04_phantom.ipynb #5107f5ff
+# %% ../nbs/04_phantom.ipynb #2eb5ac53
 def _widest_mm(mask, spacing_mm):
     "Longest straight line within one slice of a mask, mm, voxel to voxel plus one voxel."
     best = 0.
@@ -984,14 +990,14 @@ def _planted_table(rows):
     known = bone_table().rename(columns={"id": "bone", "name": "bone_name"})
     return table.astype({"kind": "str"}).merge(known, on="bone", how="left")[_PLANTED]
 
-# %% ../nbs/04_phantom.ipynb #0e3a3e1f
+# %% ../nbs/04_phantom.ipynb #2e677f34
 _METAL_HU = 1900  # denser than bone that a lesion could sit in
 
 def _only_bones(bones, hu):
     "A bone map without organs and other labels that are no bone, and without metal."
     known = np.zeros(max(int(bones.max()), 117) + 1, np.uint8)
     known[bone_table().id] = bone_table().id
-    return known[bones] * (hu < _METAL_HU)
+    return known.take(bones) * (hu < _METAL_HU)
 
 def _check_host(ct, bones):
     "Refuse a bone map that is not one, or that lies elsewhere than its CT."
@@ -1012,7 +1018,7 @@ def _n_lesions(rng, n):
         raise ValueError(f"n_lesions must be a whole number ≥ 0 or a pair (low, high) of them, got {n!r}")
     return int(rng.integers(low, high + 1)) if high > low else int(low)
 
-# %% ../nbs/04_phantom.ipynb #061cebad
+# %% ../nbs/04_phantom.ipynb #a70e4e79
 def plant_lesions(
     ct: Volume, # any CT, HU
     bones: Volume, # its bone map on the same grid, TotalSegmentator's labels; organs are ignored
@@ -1039,7 +1045,7 @@ def plant_lesions(
         rows.append(_row(len(rows) + 1, kind, label, box, mask, added, spacing))
     return ct.with_array(hu), ct.with_array(taken.astype(np.uint8)), _planted_table(rows)
 
-# %% ../nbs/04_phantom.ipynb #39368361
+# %% ../nbs/04_phantom.ipynb #18a515e5
 def _check_field(shape, spacing_mm):
     "Refuse a field that is none."
     if len(shape) != 3 or not all(isinstance(n, (int, np.integer)) and n >= 8 for n in shape):
@@ -1069,7 +1075,7 @@ def make_case(
     ct, mask, planted = plant_lesions(ct, bones, seed, n_lesions, difficulty)
     return (ct, mask, bones, planted) if return_planted else (ct, mask, bones)
 
-# %% ../nbs/04_phantom.ipynb #6b89832a
+# %% ../nbs/04_phantom.ipynb #aaff9d4a
 def _write_case(folder, name, seed, key, settings):
     "Make one case and write its three files and its table; its key goes first and comes last, so a half-written case is made again."
     (folder/name/"case.json").unlink(missing_ok=True)
@@ -1105,7 +1111,7 @@ def make_cohort(
     files = {k: [f"{n}/{f}.nii.gz" for n in names] for k, f in (("image", "ct"), ("mask", "mask"), ("bones", "bones"))}
     return write_table(pd.DataFrame(dict(patient=names, case=names, **files)), folder/"cohort.csv")
 
-# %% ../nbs/04_phantom.ipynb #21fcbf39
+# %% ../nbs/04_phantom.ipynb #6b560f0b
 @dataclass
 class RuleCounts:
     "What the two rules need of a case."
@@ -1130,7 +1136,7 @@ def rule_counts(
     bone, lesion = (np.histogram(ct.array[where], _THRESHOLDS_HU)[0] for where in (inside, inside & truth))
     return RuleCounts(slices, truth.any((1, 2)), bone, lesion, int(truth.sum()))
 
-# %% ../nbs/04_phantom.ipynb #84212a01
+# %% ../nbs/04_phantom.ipynb #26305be3
 def histogram_rule(
     train: list, # `RuleCounts` of the training cases, at least four of them
     test: list, # of the cases held out
@@ -1149,7 +1155,7 @@ def histogram_rule(
     auc = roc_auc_score(y, search.decision_function(x)) if 0 < y.sum() < len(y) else np.nan
     return dict(auc=float(auc), train_auc=float(search.best_score_), n_train=len(train), n_test=len(test), n_slices=len(y), n_positive=int(y.sum()))
 
-# %% ../nbs/04_phantom.ipynb #b40f01ef
+# %% ../nbs/04_phantom.ipynb #adb72c73
 def _band_dice(cases, low, high):
     "Dice of calling every bone voxel between two thresholds lesion: all voxels together, and a case at a time (without lesion: NaN)."
     hit, marked, truth = (np.array(v, float) for v in zip(*[(c.lesion[low:high].sum(), c.bone[low:high].sum(), c.n_lesion) for c in cases]))
