@@ -8,7 +8,7 @@ __all__ = ['app', 'plain_errors', 'Preset', 'demo', 'run_command', 'report', 'co
            'doctor_findings', 'check_environment', 'doctor_text', 'doctor', 'main']
 
 # %% ../nbs/60_cli.ipynb #762e1d33
-import contextlib, os, subprocess, sys
+import contextlib, os, subprocess, sys, warnings
 from dataclasses import asdict, dataclass
 from enum import Enum
 from importlib import metadata
@@ -97,7 +97,6 @@ def cohort(
     patient: Annotated[Optional[str], typer.Option(help="Regular expression whose first group is the patient within a case's name.")] = None, # None: folder, else case
 ):  # nothing; prints what was found
     "Find the pairs of CT and mask in a folder and write them as a cohort table."
-    import warnings
     with plain_errors(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         from bonemets.cohort import scan_cohort, write_cohort
@@ -288,4 +287,5 @@ def doctor():  # nothing; prints a line a package; exit code 1 where something n
 # %% ../nbs/60_cli.ipynb #bc7d0945
 def main():  # nothing; the exit code is the command's
     "The `bonemets` command."
+    warnings.filterwarnings("ignore", message=r"`torch\.jit", category=FutureWarning) # of PyTorch about other libraries, at every start
     app()
