@@ -857,8 +857,9 @@ def _confound(scene, spacing_mm):
 # %% ../nbs/04_phantom.ipynb #d35d19f9
 def _streaks(metal, beams, spacing_mm):
     "Bright and dark rays from the metal in one slice."
-    labels, n = ndimage.label(metal)
     out = np.zeros(metal.shape, np.float32)
+    if not metal.any(): return out
+    labels, n = ndimage.label(metal)
     for cy, cx in ndimage.center_of_mass(metal, labels, range(1, n + 1)):
         y, x = (np.arange(metal.shape[0]) - cy)[:, None]*spacing_mm[0], (np.arange(metal.shape[1]) - cx)[None]*spacing_mm[1]
         ray = (np.arctan2(y, x) % np.pi) / np.pi * len(beams)
