@@ -157,7 +157,8 @@ def _texture(scene, box):
     "Trabecular texture over a box, SD about 1: fine grain and slow patches, from a random place in the blocks."
     at = scene.rng.integers(0, 128, 3)
     z, y, x = ((np.arange(s.start, s.stop) + a) % n for s, a, n in zip(box, at, scene.grain.shape))
-    return scene.grain.take(x, 2).take(y, 1).take(z, 0) if len(z) > 1 else scene.grain[z].take(y, 1).take(x, 2)
+    if len(z) == 1: return scene.grain[z].take(x, 2).take(y, 1)  # a single slice: don't touch the rest of the block
+    return scene.grain.take(x, 2).take(y, 1).take(z, 0)
 
 # %% ../nbs/04_phantom.ipynb #29626ea1
 _FAR = np.float32(9)  # mm from a surface beyond which a shape is not evaluated
@@ -856,8 +857,9 @@ def _confound(scene, spacing_mm):
 # %% ../nbs/04_phantom.ipynb #d35d19f9
 def _streaks(metal, beams, spacing_mm):
     "Bright and dark rays from the metal in one slice."
-    labels, n = ndimage.label(metal)
     out = np.zeros(metal.shape, np.float32)
+    if not metal.any(): return out
+    labels, n = ndimage.label(metal)
     for cy, cx in ndimage.center_of_mass(metal, labels, range(1, n + 1)):
         y, x = (np.arange(metal.shape[0]) - cy)[:, None]*spacing_mm[0], (np.arange(metal.shape[1]) - cx)[None]*spacing_mm[1]
         ray = (np.arctan2(y, x) % np.pi) / np.pi * len(beams)
