@@ -22,7 +22,7 @@ from .volume import Volume, check_pair, write_volume
 @dataclass(frozen=True)
 class Difficulty:
     "How hard the default phantom is. Frozen: whoever changes a number raises `version` and reruns every result that rests on it."
-    version: int = 1
+    version: int = 1                      # raised with every change of a number
     marrow_hu: tuple = (70, 230)          # a patient's mean HU in vertebral marrow
     marrow_bone_sd: float = 0.16          # relative spread of that mean from bone to bone
     trabecular_sd_hu: tuple = (30, 65)    # a patient's trabecular texture
@@ -43,7 +43,7 @@ class Difficulty:
     degeneration: tuple = (0.1, 0.9)      # chance that an end plate or a joint is sclerotic, a patient's
     metal_share: float = 0.2              # patients with a hip prosthesis, pedicle screws or bone cement
 
-DIFFICULTY = Difficulty()
+DIFFICULTY = Difficulty() # the frozen default
 
 # %% ../nbs/04_phantom.ipynb #d9453b4f
 @dataclass

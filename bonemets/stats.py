@@ -49,6 +49,7 @@ class _Boot:
     @property
     def n(self): return len(self.jack)
 
+# %% ../nbs/12_stats.ipynb #9bf0f4ca
 def _boot(estimate, n, n_boot, rng):
     drawn = rng.integers(0, n, (n_boot, n))
     weights = np.stack([np.bincount(d, minlength=n) for d in drawn]).astype(float)
@@ -85,6 +86,7 @@ def _bca(b, level, widen=False):
 
 def _bca_t(b, level): return _bca(b, level, widen=True)
 
+# %% ../nbs/12_stats.ipynb #44c2df28
 def _studentised(b, level):
     se = _jackknife_se(b.estimate, np.ones((1, b.n)))[0]
     se_boot, off = _jackknife_se(b.estimate, b.weights), b.boot - b.value
@@ -119,6 +121,7 @@ def _auto(b, level, vectorised):
     ends, why = _studentised(b, level)
     return ("bca_t", *_bca_t(b, level)) if why else ("studentised", ends, why)
 
+# %% ../nbs/12_stats.ipynb #c160b72c
 def _interval(estimate, n, n_boot, level, method, seed, vectorised):
     _check_settings(n_boot, level, method)
     if n < _FEW_PATIENTS:
@@ -174,6 +177,7 @@ def _of_function(table, which, statistic, unit):
         return float(statistic(sample))
     return lambda weights: np.array([one(w) for w in weights])
 
+# %% ../nbs/12_stats.ipynb #1e5e9736
 def bootstrap_ci(
     table, # DataFrame with `unit` and the statistic's columns, any number of rows a patient; or values by patient (Series, dict, array)
     statistic="value", # a column (its mean over rows), a pair of columns (ratio of sums), or a function DataFrame -> float (NaN where undefined)
@@ -231,6 +235,7 @@ def _compare(wide, a, b, unit, settings):
                 mean_a=both[a].mean(), mean_b=both[b].mean(), difference=d.mean() if len(d) else np.nan, **_ttest(d),
                 p_holm=np.nan, p_wilcoxon=_wilcoxon(d), low=ci.low, high=ci.high, interval=ci.method, reason="; ".join(r for r in reasons if r))
 
+# %% ../nbs/12_stats.ipynb #1522d381
 def _check_pairs(scores, unit, value):
     if unit not in _KEYS: raise ValueError(f"unit must be case, patient or slice, got {unit!r}")
     wanted = ["method", "case", value, *_KEYS[unit]]
