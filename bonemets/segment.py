@@ -86,15 +86,24 @@ class Segmenter:
         p = self.probabilities(fit_slices(volume, self.config["pixel_mm"], self.config["size"]))
         return volume.with_array(mask_on_source(p, volume, self.config))
 
-    def evaluate(self,
-        case_ids: list, # cases to evaluate on
-        store=None, # a `SliceStore` that holds them
-    ) -> pd.DataFrame: # case and what `case_scores` gives, at the store's pixels
-        "Dice, precision and recall by case, on the store's grid (a study scores on the CT's own grid). Raises ValueError without a store or cases."
-        if store is None or not len(case_ids): raise ValueError("evaluate needs the slice store and at least one case id")
+    def score_cases(self,
+        case_ids: list, # cases to score
+        store, # a `SliceStore` that holds them
+    ) -> pd.DataFrame: # case and what `case_scores` gives, on the store's grid (a study scores on the CT's own)
+        "Dice, precision, recall and volumes by case."
         step_mm = {r.case: r.spacing_mm[0] for r in store.cases.itertuples()}
         ml = lambda c: store.pixel_mm**2*step_mm[c]/1000
         return pd.DataFrame([{"case": c, **case_scores(store.masks(c) > 0, self.probabilities(store.hu(c)) >= self.config["threshold"], ml(c))} for c in case_ids])
+
+    def evaluate(self,
+        case_ids: list, # cases to evaluate on
+        store=None, # a `SliceStore` that holds them
+    ) -> dict: # dice, precision, recall: means over cases with lesions, NaN without any; n_cases; n_scored: those with lesions
+        "Mean scores over some cases. Raises ValueError without a store or cases."
+        if store is None or not len(case_ids): raise ValueError("evaluate needs the slice store and at least one case id")
+        scores = self.score_cases(case_ids, store)
+        scored = scores[scores.truth_ml > 0]
+        return {**{k: float(scored[k].mean()) for k in ("dice", "precision", "recall")}, "n_cases": len(scores), "n_scored": len(scored)}
 
     def save(self,
         folder: str | Path, # where the model goes
