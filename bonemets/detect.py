@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['BONE_WINDOW', 'SOFT_WINDOW', 'PRESETS', 'ARCHS', 'split_rows', 'SliceData', 'BalancedBatches', 'window_channels',
            'PrepareBatch', 'augment_batch', 'normalise', 'Recipe', 'make_recipe', 'slice_loaders', 'fit_slices_model',
-           'save_network', 'read_config', 'load_weights', 'predict_slices', 'build_backbone', 'Detector',
+           'save_network', 'read_config', 'load_weights', 'predict_slices', 'build_backbone', 'SliceModel', 'Detector',
            'detect_cases', 'training_record', 'train_detector']
 
 # %% ../nbs/30_detect.ipynb #a36bfae1
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -262,7 +262,7 @@ def predict_slices(
     net: nn.Module, # the network, in evaluation mode
     hu: np.ndarray, # (N, S, S), HU
     windows: tuple, # those of the training
-    batch_size: int = 32, # slices at once
+    batch_size: int = 16, # slices at once
 ) -> np.ndarray: # float32 probabilities: (N,) for a detector, (N, S, S) for a segmenter
     "Probabilities for a stack of slices."
     device = next(net.parameters()).device
@@ -292,18 +292,27 @@ def build_backbone(
 
 # %% ../nbs/30_detect.ipynb #2ac23be1
 @dataclass
-class Detector:
-    "A trained slice detector."
+class SliceModel:
+    "A trained network with what is needed to use it; `Detector` here and `Segmenter` later are its two kinds."
     net: nn.Module # the network
     config: dict # recipe, pixel size, slice size, how it was trained
     history: pd.DataFrame | None = None # losses by epoch
 
     def probabilities(self,
-        hu: np.ndarray, # (N, S, S), HU, at the detector's pixel size
-    ) -> np.ndarray: # (N,), 0 to 1
-        "Probability of a lesion for each slice of a stack."
+        hu: np.ndarray, # (N, S, S), HU, at the model's pixel size
+    ) -> np.ndarray: # 0 to 1: (N,) for a detector, (N, S, S) for a segmenter
+        "Probability of a lesion for each slice, or each pixel, of a stack."
         return predict_slices(self.net, hu, self.config["windows"])
 
+    def save(self,
+        folder: str | Path, # where the model goes
+    ) -> Path: # the folder
+        "Save as safetensors and JSON."
+        return save_network(self.net, self.config, folder, self.history)
+
+# %% ../nbs/30_detect.ipynb #f052e0e3
+class Detector(SliceModel):
+    "A trained slice detector."
     def predict(self,
         volume, # a CT `Volume`
     ) -> pd.DataFrame: # z, probability
@@ -319,12 +328,6 @@ class Detector:
         if store is None or not len(case_ids): raise ValueError("evaluate needs the slice store and at least one case id")
         found = detect_cases(self, store, case_ids)
         return {**detection_metrics(found.truth, found.probability, self.config["threshold"]), "n_cases": len(set(case_ids)), "n_slices": len(found)}
-
-    def save(self,
-        folder: str | Path, # where the model goes
-    ) -> Path: # the folder
-        "Save as safetensors and JSON."
-        return save_network(self.net, self.config, folder, self.history)
 
     @classmethod
     def load(cls,

@@ -18,7 +18,7 @@ import pandas as pd
 
 from . import __version__
 from .cohort import check_cohort, check_splits, read_cohort, read_splits, split_patients, write_splits
-from .core import BonemetsError, CohortError, content_hash, read_json, read_table, write_json, write_table
+from .core import BonemetsError, CohortError, content_hash, read_json, write_json, write_table
 from .detect import Detector, detect_cases, train_detector
 from .measure import measure_lesions, measure_radiomics, score_case
 from .parallel import map_cases
@@ -280,7 +280,7 @@ def run_study(
     write_json(asdict(settings), run/"config.json")
 
     key = content_hash(data, settings.seed, settings.folds, settings.test, settings.min_test_patients)
-    if run_stage(run, "split", key, lambda: write_json(study_splits(cohort, settings, workers), run/"splits.json"), ["splits.json"]): _forget(run)
+    if run_stage(run, "split", key, lambda: write_splits(study_splits(cohort, settings, workers), run/"splits.json"), ["splits.json"]): _forget(run)
     splits = read_splits(run/"splits.json")
     store = build_store(cohort, run/"slices", pixel_mm=pixel_for(cohort, settings.fit), size=None, workers=workers)
     key = content_hash(key, store.pixel_mm, store.size)

@@ -7,7 +7,6 @@ __all__ = ['WIDTHS', 'NETWORKS', 'UNet', 'build_network', 'dice_ce_loss', 'Segme
 
 # %% ../nbs/32_segment.ipynb #62b49d86
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,7 @@ import torch
 from torch import nn
 
 from .core import seed_everything
-from .detect import (fit_slices_model, load_weights, make_recipe, predict_slices, read_config, save_network,
-                             slice_loaders, split_rows, training_record)
+from .detect import SliceModel, fit_slices_model, load_weights, make_recipe, read_config, slice_loaders, split_rows, training_record
 from .metrics import case_scores
 from .slices import fit_slices, unfit_slices
 
@@ -66,19 +64,8 @@ def dice_ce_loss(): # a loss function of (logits (B, 1, Y, X), masks of the same
     return DiceCELoss(sigmoid=True, batch=True)
 
 # %% ../nbs/32_segment.ipynb #4a0750ca
-@dataclass
-class Segmenter:
+class Segmenter(SliceModel):
     "A trained segmenter."
-    net: nn.Module # the network
-    config: dict # recipe, pixel size, slice size, how it was trained
-    history: pd.DataFrame | None = None # losses by epoch
-
-    def probabilities(self,
-        hu: np.ndarray, # (N, S, S), HU, at the segmenter's pixel size
-    ) -> np.ndarray: # (N, S, S), 0 to 1
-        "Lesion probability of every pixel of a stack."
-        return predict_slices(self.net, hu, self.config["windows"], batch_size=16)
-
     def predict(self,
         volume, # a CT `Volume`
     ): # a `Volume`: the mask, uint8, on the CT's grid
@@ -104,12 +91,6 @@ class Segmenter:
         scores = self.score_cases(case_ids, store)
         scored = scores[scores.truth_ml > 0]
         return {**{k: float(scored[k].mean()) for k in ("dice", "precision", "recall")}, "n_cases": len(scores), "n_scored": len(scored)}
-
-    def save(self,
-        folder: str | Path, # where the model goes
-    ) -> Path: # the folder
-        "Save as safetensors and JSON."
-        return save_network(self.net, self.config, folder, self.history)
 
     @classmethod
     def load(cls,
