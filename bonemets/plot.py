@@ -29,7 +29,7 @@ _SIDES = dict(axial="RLAP", coronal="RLHF", sagittal="APHF")    # left, right, t
 def _letters(ax, plane):
     "The four sides, in the picture's margins."
     for letter, (x, y) in zip(_SIDES[plane], ((.02, .5), (.98, .5), (.5, .98), (.5, .02))):
-        ax.text(x, y, letter, **_ON_ANY_GREY, fontsize=8, transform=ax.transAxes, ha=("left", "center", "right")[round(2*x)],
+        ax.text(x, y, letter, **_ON_ANY_GREY, fontsize=9, fontweight="bold", transform=ax.transAxes, ha=("left", "center", "right")[round(2*x)],
                 va=("bottom", "center", "top")[round(2*y)])
 
 def _scale_bar(ax, n_cols, step_mm):

@@ -185,7 +185,7 @@ def _detached(header):
 def source_key(
     path: str | Path | None, # an image or mask: a file, a header with detached data, or a DICOM folder
 ) -> str | None: # 16 hexadecimal digits; None for no path
-    "A hash of an image's bytes, wherever it lies and whatever its name. Raises FileNotFoundError naming a path where nothing lies."
+    "A hash of an image's bytes, wherever it lies. Raises FileNotFoundError naming a path where nothing lies."
     if path is None: return None
     path = Path(path)
     if path.is_dir(): return content_hash(sorted(content_hash(p) for p in path.rglob("*") if p.is_file()))
