@@ -71,7 +71,8 @@ def _long_row(csv):
     with open(csv, newline="", encoding="utf-8-sig") as f:
         rows = reader(f)
         n = len(next(rows))
-        return next((f"line {rows.line_num} has {len(row)} fields, the header {n}" for row in rows if len(row) > n), "a row has more fields than the header")
+        said = (f"line {rows.line_num} has {len(row)} fields, the header {n}" for row in rows if len(row) > n)
+        return next(said, "a row has more fields than the header")
 
 def _read_csv(csv):
     "A CSV's fields as text. A row with more fields than the header is refused: pandas would take its first for a row name and shift the others."
@@ -188,7 +189,7 @@ def _match(entries):
 _SET_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 def _patient_folders(folders):
-    "{folder: its parts down to the patient's}: the first level that is neither a set (train, test, val) nor one folder that holds all; [] if there is none."
+    "{folder: parts down to the patient's}, which is the first that is neither a set (train, …) nor common to all; [] where there is none."
     own = {f: [p for p in f if p.lower() not in _SET_NAMES] for f in folders}
     parts = list(own.values())
     depth = min(len(os.path.commonprefix(parts)), min(map(len, parts)) - 1) if parts else 0
@@ -238,14 +239,14 @@ def _one_patient(names):
     start, found = next(iter(shared.items()))
     others = f", and so do {len(shared) - 1} more" if len(shared) > 1 else ""
     pattern = "(" + re.sub(r"\d+", r"\\d+", re.escape(start).replace(r"\-", "-")) + ")"
-    return (f"{start}_… names several patients ({', '.join(found)}){others}; if these are scans of one patient, pass patient=, e.g. r'{pattern}': "
-            "else they may stand on two sides of a split")
+    return (f"{start}_… names several patients ({', '.join(found)}){others}; if these are scans of one patient, pass patient= (--patient in the command), "
+            f"e.g. r'{pattern}': else they may stand on two sides of a split")
 
 def scan_cohort(
     folder: str | Path, # where the data set lies
     patient: str | None = None, # regular expression whose first group is the patient within a case's name, e.g. r"(P[0-9]+)"; None: folder, else case
 ):  # table of cases as `read_cohort` gives it, sorted by case
-    "Find the CT and mask pairs in a folder; warns of volumes left out and of names like P1_T1, P1_T2. Raises FileNotFoundError, CohortError (no pair), ValueError (bad `patient`)."
+    "Find CT and mask pairs; warns of volumes left out and of names like P1_T1, P1_T2. Raises FileNotFoundError, CohortError, ValueError (`patient`)."
     root = Path(os.path.abspath(folder))
     if not root.is_dir(): raise FileNotFoundError(f"there is no folder {folder}")
     rows, left = _listed(root), []
