@@ -8,6 +8,7 @@ __all__ = ['read_cohort', 'write_cohort', 'scan_cohort', 'check_cohort', 'findin
 
 # %% ../nbs/05_cohort.ipynb #2bb62050
 import os, re, warnings
+from csv import reader
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,25 @@ def _order(table):
     first = [c for c in (*_COHORT_COLUMNS, "bones", "timepoint") if c in table]
     return table[first + [c for c in table if c not in first]].reset_index(drop=True)
 
+def _long_row(csv):
+    "Where the first row with more fields than the header is, in words."
+    with open(csv, newline="", encoding="utf-8-sig") as f:
+        rows = reader(f)
+        n = len(next(rows))
+        said = (f"line {rows.line_num} has {len(row)} fields, the header {n}" for row in rows if len(row) > n)
+        return next(said, "a row has more fields than the header")
+
+def _read_csv(csv):
+    "A CSV's fields as text. A row with more fields than the header is refused: pandas would take its first for a row name and shift the others."
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try: return pd.read_csv(csv, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False, index_col=False)
+        except (ValueError, pd.errors.ParserWarning) as e:
+            if isinstance(e, pd.errors.ParserWarning) or "fields in line" in str(e):
+                raise CohortError(f"{csv.name}: {_long_row(csv)}; delete the comma too many, name the column in the header, "
+                                  "or put a path that holds a comma in quotes") from e
+            raise CohortError(f"{csv.name} is not a CSV with commas in UTF-8 ({e}); save it as such") from e
+
 def read_cohort(
     csv: str | Path, # columns patient, image, mask[, case, bones, timepoint, …]; paths relative to it, or absolute
     require_mask: bool = True, # whether every case must name a mask; False: `mask` may be empty or absent, for CTs to predict
@@ -72,9 +92,7 @@ def read_cohort(
     "Read a table of cases. Raises FileNotFoundError, or CohortError naming line and column of a missing value, bad name or duplicate case."
     csv = Path(csv)
     if not csv.is_file(): raise FileNotFoundError(f"there is no table of cases at {csv}; make one with scan_cohort and write_cohort, or by hand")
-    try: table = pd.read_csv(csv, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
-    except (ValueError, UnicodeDecodeError) as e: raise CohortError(f"{csv.name} is not a CSV with commas in UTF-8 ({e}); save it as such") from e
-    table = table.rename(columns=str.strip).fillna("").apply(lambda column: column.str.strip())
+    table = _read_csv(csv).rename(columns=str.strip).fillna("").apply(lambda column: column.str.strip())
     table = table[(table != "").any(axis=1)]
     if not require_mask and "mask" not in table: table = table.assign(mask="")
     _check_columns(table, csv.name, ("patient", "image", "mask"))
@@ -123,9 +141,15 @@ def _key(stem):
     known = set.union(*_ROLE_WORDS.values())
     return "_".join(w for w in _words(re.sub(r"_\d{4}$", "", stem)) if w.lower() not in known)
 
+def _is_dicom_file(path):
+    "Whether a file's name or its mark, `DICM` at byte 128, makes it a DICOM slice; a `DICOMDIR` only lists others."
+    if not path.is_file() or path.name.startswith(".") or path.name.upper() == "DICOMDIR" or _volume_stem(path): return False
+    if path.suffix.lower() == ".dcm": return True
+    with open(path, "rb") as f: return f.read(132)[128:] == b"DICM"
+
 def _is_dicom(folder):
     "Whether a folder holds DICOM slices."
-    return any(p.suffix.lower() == ".dcm" or (not p.suffix and p.read_bytes()[128:132] == b"DICM") for p in sorted(folder.iterdir()) if p.is_file())
+    return any(_is_dicom_file(p) for p in sorted(folder.iterdir()))
 
 # %% ../nbs/05_cohort.ipynb #6830f590
 def _below(root):
@@ -161,23 +185,38 @@ def _match(entries):
             else: left += part["path"].tolist()
     return cases, left
 
-def _named(root, cases):
-    "Rows of the table, with patient and case from folder and file names."
-    many = pd.Series([group for group, _ in cases]).value_counts()
-    for (group, key), found in cases.items():
-        parts = Path(group.rsplit("|", 1)[0]).relative_to(root).parts
-        by_folder, several = found.pop("by_folder"), many[group] > 1
-        if not parts or (by_folder and several): yield {"patient": key or root.name, "case": key or root.name, **found}
-        else: yield {"patient": parts[0], "case": "_".join([*parts, *([key] if several else [])]), **found}
-
 # %% ../nbs/05_cohort.ipynb #31186081
+_SET_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
+
+def _patient_folders(folders):
+    "{folder: parts down to the patient's}, which is the first that is neither a set (train, …) nor common to all; [] where there is none."
+    own = {f: [p for p in f if p.lower() not in _SET_NAMES] for f in folders}
+    parts = list(own.values())
+    depth = min(len(os.path.commonprefix(parts)), min(map(len, parts)) - 1) if parts else 0
+    return {f: p[:max(depth, 0) + 1] for f, p in own.items()}
+
+def _named(root, cases):
+    "Rows of the table, with patient and case from folder and file names, and `full`: the patient with the folders above."
+    many = pd.Series([group for group, _ in cases]).value_counts()
+    folder_of = {group: Path(group.rsplit("|", 1)[0]).relative_to(root).parts for group, _ in cases}
+    by_name = {c for c, found in cases.items() if not folder_of[c[0]] or (found["by_folder"] and many[c[0]] > 1)}
+    patient_of = _patient_folders({folder_of[c[0]] for c in cases if c not in by_name})
+    for (group, key), found in cases.items():
+        found, folder = {k: v for k, v in found.items() if k != "by_folder"}, folder_of[group]
+        if (group, key) in by_name: yield {"patient": key or root.name, "case": key or root.name, "full": key, **found}
+        else:
+            own = [key] if key and (many[group] > 1 or not patient_of[folder]) else []
+            above = patient_of[folder] or own or folder[-1:]
+            yield {"patient": above[-1], "case": "_".join([*folder, *own]), "full": "_".join(above), **found}
+
+# %% ../nbs/05_cohort.ipynb #b18cfe38
 def _listed(root):
     "The cases that a Decathlon `dataset.json` lists under `training`; None where there is no such list."
     listing = read_json(root/"dataset.json") if (root/"dataset.json").is_file() else None
     training = listing.get("training") if isinstance(listing, dict) else None
     if not isinstance(training, list) or not all(isinstance(t, dict) and {"image", "label"} <= set(t) for t in training): return None
     names = [_volume_stem(Path(t["image"])) or Path(t["image"]).name for t in training]
-    return [{"patient": n, "case": n, "image": str(root/t["image"]), "mask": str(root/t["label"])} for n, t in zip(names, training)]
+    return [{"patient": n, "case": n, "full": n, "image": str(root/t["image"]), "mask": str(root/t["label"])} for n, t in zip(names, training)]
 
 def _patients(cases, pattern):
     "Each case's patient, cut out of its name by a regular expression."
@@ -187,11 +226,27 @@ def _patients(cases, pattern):
             raise ValueError(f"patient must be a regular expression with one group that fits every case's name, got {pattern!r}, which does not fit {case!r}")
     return [m.group(1) for m in found]
 
+_SCANS_AT_MOST = 10      # a start that more names share is a data set's (lits17_001 to lits17_130), not a patient's
+
+def _one_patient(names):
+    "A warning where several names go on after their first part with a digit, as P01_T1 and P01_T2 do; None else."
+    shared = {}
+    for name in sorted(set(names)):
+        start = re.match(r"(\D*\d[^_-]*)[_-].", name)
+        if start: shared.setdefault(start[1], []).append(name)
+    shared = {start: found for start, found in shared.items() if 1 < len(found) <= _SCANS_AT_MOST}
+    if not shared: return None
+    start, found = next(iter(shared.items()))
+    others = f", and so do {len(shared) - 1} more" if len(shared) > 1 else ""
+    pattern = "(" + re.sub(r"\d+", r"\\d+", re.escape(start).replace(r"\-", "-")) + ")"
+    return (f"{start}_… names several patients ({', '.join(found)}){others}; if these are scans of one patient, pass patient= (--patient in the command), "
+            f"e.g. r'{pattern}': else they may stand on two sides of a split")
+
 def scan_cohort(
     folder: str | Path, # where the data set lies
     patient: str | None = None, # regular expression whose first group is the patient within a case's name, e.g. r"(P[0-9]+)"; None: folder, else case
 ):  # table of cases as `read_cohort` gives it, sorted by case
-    "Find the CT and mask pairs in a folder; warns of volumes left out. Raises FileNotFoundError, CohortError (no pair), ValueError (bad `patient`)."
+    "Find CT and mask pairs; warns of volumes left out and of names like P1_T1, P1_T2. Raises FileNotFoundError, CohortError, ValueError (`patient`)."
     root = Path(os.path.abspath(folder))
     if not root.is_dir(): raise FileNotFoundError(f"there is no folder {folder}")
     rows, left = _listed(root), []
@@ -204,7 +259,9 @@ def scan_cohort(
     names = ", ".join([*(_relative(p, root) for p in left[:5]), *(["…"] if len(left) > 5 else [])])
     if left: warnings.warn(f"{len(left)} volumes have no single partner and are left out: {names}", stacklevel=2)
     table = pd.DataFrame(rows).fillna("").sort_values("case", ignore_index=True)
+    full = table.pop("full")
     if patient is not None: table["patient"] = _patients(table["case"], patient)
+    elif (said := _one_patient(full)): warnings.warn(said, stacklevel=2)
     for c in ("image", "mask"): table[c] = [os.path.normpath(p) for p in table[c]]
     return _order(_check_table(table, f"the scan of {root.name}"))
 

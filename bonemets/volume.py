@@ -467,7 +467,9 @@ def _pick_series(folder, series):
     found = _find_series(folder)
     if series is None and len(found) == 1: return found[0]
     listed = "; ".join(f"{i}: {len(g)} slices of {g[0].shape[1]} x {g[0].shape[0]}" for i, g in enumerate(found, 1))
-    if series is None: raise VolumeError(f"{folder} must hold one CT series, got {len(found)}; choose one with series=, by its number here: {listed}")
+    if series is None:
+        raise VolumeError(f"{folder} must hold one CT series, got {len(found)}; choose one with series=, by its number here: {listed}; "
+                          "in a cohort table, give each series a folder of its own")
     picked = [g for i, g in enumerate(found, 1) if series in (i, g[0].series)]
     if not picked: raise VolumeError(f"series must be one of those in {folder} ({listed}), got {series!r}")
     return picked[0]
