@@ -244,7 +244,8 @@ def check_pyradiomics(
     if "pyradiomics" in installed.versions: return Diagnosis("pyradiomics", "ok", False, installed.versions["pyradiomics"])
     shim = "; on Python 3.12 and newer its build also needs a shim for configparser, which this tool brings" if python >= (3, 12) else ""
     build = "python tools/build_pyradiomics.py   (of a checkout)" if shim else _pip("--no-build-isolation", "pyradiomics==3.0.1")
-    return Diagnosis("pyradiomics", "missing", False, "", f"no wheel for this Python, so it has to be built (a C compiler is needed){shim}", f"{_BEFORE} && {build}")
+    finding = f"no wheel for this Python, so it has to be built (a C compiler is needed){shim}"
+    return Diagnosis("pyradiomics", "missing", False, "", finding, f"{_BEFORE} && {build}")
 
 def doctor_findings(
     installed: Installed | None = None, # None: read from this Python

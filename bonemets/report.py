@@ -386,7 +386,7 @@ def cohort_summary(
 
 def patient_table(
     run: Path, # a run folder
-) -> pd.DataFrame: # one row a patient: cases, slices, slices_with_lesion, lesions, lesion_ml; dice (mean over cases with lesions) and counts of each method; NaN where not known
+) -> pd.DataFrame: # one row a patient: cases, slices, lesions, lesion_ml; dice (mean over cases with lesions) and counts of each method; NaN: not known
     "The burden and the scores of each patient. Raises FileNotFoundError where `run` is no run folder."
     cohort, _, evaluation = _setting(run)
     by_patient = _by_case(run, cohort).groupby("patient")
@@ -742,8 +742,8 @@ def _feature_title(column):
 
 def _why_no_radiomics(run):
     "The manifest knows whether pyradiomics was there."
-    if _json(run, "manifest.json").get("versions", {}).get("pyradiomics", "unknown") is None: return "Radiomics: not run, pyradiomics was not installed."
-    return "Not run: there are no features in this run."
+    version = _json(run, "manifest.json").get("versions", {}).get("pyradiomics", "not recorded")
+    return "Radiomics: not run, pyradiomics was not installed." if version is None else "Not run: there are no features in this run."
 
 def _radiomics_section(run):
     table = radiomics_summary(run)
@@ -768,7 +768,8 @@ def _patient_section(run):
     _save(run, "patients", table)
     known = table.dropna(subset="lesion_ml") if "lesion_ml" in table else table[:0]
     fig = plot_burden(known) if len(known) else None
-    burden = _figure_block(run, "cohort_burden", fig, f"The cohort's burden: lesion volume and number of lesions of each patient{_left_out(table, known)}.")
+    caption = f"The cohort's burden: lesion volume and number of lesions of each patient{_left_out(table, known)}."
+    burden = _figure_block(run, "cohort_burden", fig, caption)
     return dict(title="Patients", blocks=[burden, _table("One row a patient", table.rename(columns=_patient_title), _PATIENT_NOTE)])
 
 def _training_section(run):
