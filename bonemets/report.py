@@ -125,9 +125,9 @@ def _setting(run):
 
 # %% ../nbs/40_report.ipynb #fab15de8
 def _slices(run):
-    "One row a slice: case, patient, z, lesion; from the slice store's index, else from the detectors' tables, else None."
+    "One row a slice: case, patient, z, lesion (1, 0, NaN without a mask); from the slice store's index, else from the detectors' tables, else None."
     index = Path(run)/"slices"/"index.parquet"
-    if index.exists(): return read_table(index)
+    if index.exists(): return (t := read_table(index)).assign(lesion=t.lesion.astype(float))
     tables = [t.rename(columns=dict(truth="lesion")) for t in read_methods(run, "detections").values()]
     return pd.concat(tables).drop_duplicates(["case", "z"]) if tables else None
 
@@ -137,9 +137,9 @@ def measured_cases(
     "The cases whose true lesions are known: they have rows in the truth's lesion table, or their mask is empty."
     lesions, slices = _truth(run, "lesions"), _slices(run)
     if lesions is None: return set()
-    by_slice = [] if slices is None else [slices.groupby("case").lesion.any()]
-    by_score = [s.set_index("case").truth_ml > 0 for s in read_methods(run, "scores").values()]
-    return set(lesions.case) | {c for has in by_slice + by_score for c in has.index[~has.astype(bool)]}
+    by_slice = [] if slices is None else [slices.groupby("case").lesion.max() == 0]
+    by_score = [s.set_index("case").truth_ml == 0 for s in read_methods(run, "scores").values()]
+    return set(lesions.case) | {c for empty in by_slice + by_score for c in empty.index[empty.astype(bool)]}
 
 # %% ../nbs/40_report.ipynb #98182ed0
 BRIEF_STEPS = 2000 # optimiser steps a fold; below it a model's numbers are called no result
@@ -372,7 +372,7 @@ def _by_case(run, cohort):
     slices, lesions, t = _slices(run), _truth(run, "lesions"), cohort.set_index("case")[["patient"]].copy()
     count = lambda table, f: np.nan if table is None else f(table.groupby("case")).reindex(t.index).astype(float)
     known = t.index.isin(list(measured_cases(run)))
-    t["slices"], t["slices_with_lesion"] = count(slices, lambda g: g.size()), count(slices, lambda g: g.lesion.sum())
+    t["slices"], t["slices_with_lesion"] = count(slices, lambda g: g.size()), count(slices, lambda g: g.lesion.sum(min_count=1))
     t["lesions"], t["lesion_ml"] = count(lesions, lambda g: g.size()), count(lesions, lambda g: g.volume_ml.sum())
     return t.assign(**{k: t[k].fillna(0).where(known) for k in ("lesions", "lesion_ml")})
 
