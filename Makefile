@@ -31,7 +31,6 @@ test: setup ## set-up, then every notebook as a test
 demo: setup ## set-up, then the main job on a synthetic cohort; ends with the path of its report
 	@$(BIN)/bonemets demo --out "$(OUT)"
 	@test -s "$(OUT)/report.html" || { echo "demo: $(OUT)/report.html was not written" >&2; exit 1; }
-	@echo "report: $(abspath $(OUT))/report.html"
 
 lab: setup ## JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --notebook-dir=nbs
@@ -44,6 +43,7 @@ bench: setup ## every script of benchmarks/
 docs: setup ## the documentation site in _docs (needs Quarto)
 	@command -v quarto >/dev/null || { echo "docs: Quarto is not installed; get it from https://quarto.org/docs/get-started, the version that .github/workflows/docs.yml names" >&2; exit 1; }
 	@$(BIN)/nbdev_docs
+	@$(BIN)/python tools/readme.py
 
 docs-check: setup ## README.md says what nbs/index.ipynb says
 	@$(BIN)/python tools/readme.py --check

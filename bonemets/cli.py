@@ -74,11 +74,14 @@ def run_command(
     out: Annotated[Path, typer.Option(help="The run folder; an existing one is continued.")], # the run folder
     preset: Annotated[Preset, typer.Option(help="How much is trained.")] = Preset.quick, # budget of the trainings
     workers: Annotated[Optional[int], typer.Option(min=1, help="Processes for reading and measuring; by default one a core.")] = None, # processes; None: all cores
+    folds: Annotated[Optional[int], typer.Option(min=2, help="Folds of the cross-validation; by default the preset's.")] = None, # folds; None: the preset's
+    seed: Annotated[Optional[int], typer.Option(min=0, help="Decides splits, weights and order.")] = None, # seed; None: the default
 ):  # nothing; prints the report's path
     "Run a whole study on a cohort, or go on with one that was stopped."
     with plain_errors():
         from bonemets.run import run_study
-        typer.echo(f"report: {run_study(cohort_csv, out, preset=preset.value, workers=workers)}")
+        given = {k: v for k, v in dict(folds=folds, seed=seed).items() if v is not None}
+        typer.echo(f"report: {run_study(cohort_csv, out, preset=preset.value, workers=workers, **given)}")
 
 @app.command()
 def report(
@@ -223,7 +226,7 @@ def _check_gpu(torch_sees):
                      _together("torch") + "   (a build for the driver's CUDA)")
 
 # %% ../nbs/60_cli.ipynb #96913188
-_PYRADIOMICS = _pip("numpy", "setuptools", "wheel", "versioneer") + " && " + _pip("--no-build-isolation", "pyradiomics==3.0.1")
+_BEFORE = _pip("bonemets[radiomics]", "setuptools", "wheel", "versioneer") # what its build and its import need
 
 def check_python(
     version: tuple = tuple(sys.version_info[:3]), # (major, minor, micro)
@@ -236,12 +239,13 @@ def check_python(
 def check_pyradiomics(
     installed: Installed, # what is installed
     python: tuple = tuple(sys.version_info[:2]), # (major, minor)
-) -> Diagnosis: # ok where it is installed; features need it, nothing else does
+) -> Diagnosis: # ok where it is installed; radiomic features need it, and a run's radiomics are skipped without it
     "Is pyradiomics there, which has to be built?"
     if "pyradiomics" in installed.versions: return Diagnosis("pyradiomics", "ok", False, installed.versions["pyradiomics"])
-    shim = "; on Python 3.12 and newer its build also needs a shim for configparser, which `make setup` brings" if python >= (3, 12) else ""
-    return Diagnosis("pyradiomics", "missing", False, "", f"no wheel for this Python, so it has to be built (a C compiler is needed){shim}",
-                     "make setup   (in a checkout)" if shim else _PYRADIOMICS)
+    shim = "; on Python 3.12 and newer its build also needs a shim for configparser, which this tool brings" if python >= (3, 12) else ""
+    build = "python tools/build_pyradiomics.py   (of a checkout)" if shim else _pip("--no-build-isolation", "pyradiomics==3.0.1")
+    finding = f"no wheel for this Python, so it has to be built (a C compiler is needed){shim}"
+    return Diagnosis("pyradiomics", "missing", False, "", finding, f"{_BEFORE} && {build}")
 
 def doctor_findings(
     installed: Installed | None = None, # None: read from this Python

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['SOURCE', 'MODELS', 'MIN_HELD_OUT', 'BRIEF_STEPS', 'published_table', 'Evaluation', 'choose_evaluation', 'leaked_rows',
-           'read_methods', 'training_table', 'training_note', 'patient_counts', 'patient_wins', 'missed_lesions',
-           'detection_table', 'segmentation_table', 'model_label', 'readable', 'lesion_summary', 'radiomics_summary',
-           'cohort_summary', 'patient_table', 'plot_burden', 'plot_bars', 'plot_roc', 'pick_cases', 'plot_cases',
-           'is_synthetic', 'limits', 'provenance', 'render_report', 'build_report']
+           'read_methods', 'measured_cases', 'training_table', 'training_note', 'patient_counts', 'patient_wins',
+           'missed_lesions', 'detection_table', 'segmentation_table', 'model_label', 'readable', 'lesion_summary',
+           'radiomics_summary', 'cohort_summary', 'patient_table', 'plot_burden', 'plot_bars', 'plot_roc', 'pick_cases',
+           'plot_cases', 'is_synthetic', 'limits', 'provenance', 'render_report', 'build_report']
 
 # %% ../nbs/40_report.ipynb #b14d7c5a
-import base64, warnings
+import base64, re, warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,10 +90,11 @@ def choose_evaluation(
 def leaked_rows(
     table: pd.DataFrame, # detections or scores: patient, case, fold; fold NaN or below 0 is an ensemble of all folds
     splits: dict, # the run's splits
+    cohort: pd.DataFrame, # all cases, those of the training too: case, patient; a case that is not in it counts as a patient of its own
 ) -> pd.Series: # bool, one a row: the model behind this row trained on its patient
     "Find predictions of patients that the predicting model was trained on."
-    patient_of = dict(zip(table.case, table.patient))
-    trained = [{patient_of[c] for c in f["train"] if c in patient_of} for f in splits["folds"]]
+    patient_of = dict(zip(cohort.case, cohort.patient))
+    trained = [{patient_of.get(c, c) for c in f["train"]} for f in splits["folds"]]
     seen_by = lambda k: trained[int(k)] if 0 <= k < len(trained) else set().union(*trained)
     return pd.Series([p in seen_by(k) for p, k in zip(table.patient, table.fold.fillna(-1))], index=table.index, dtype=bool)
 
@@ -123,13 +124,33 @@ def _setting(run):
     return cohort, splits, choose_evaluation(cohort, splits)
 
 # %% ../nbs/40_report.ipynb #fab15de8
+def _slices(run):
+    "One row a slice: case, patient, z, lesion (1, 0, NaN without a mask); from the slice store's index, else from the detectors' tables, else None."
+    index = Path(run)/"slices"/"index.parquet"
+    if index.exists(): return (t := read_table(index)).assign(lesion=t.lesion.astype(float))
+    tables = [t.rename(columns=dict(truth="lesion")) for t in read_methods(run, "detections").values()]
+    return pd.concat(tables).drop_duplicates(["case", "z"]) if tables else None
+
+def measured_cases(
+    run: Path, # a run folder
+) -> set: # case ids; empty where the truth's lesions were not measured at all
+    "The cases whose true lesions are known: they have rows in the truth's lesion table, or their mask is empty."
+    lesions, slices = _truth(run, "lesions"), _slices(run)
+    if lesions is None: return set()
+    by_slice = [] if slices is None else [slices.groupby("case").lesion.max() == 0]
+    by_score = [s.set_index("case").truth_ml == 0 for s in read_methods(run, "scores").values()]
+    return set(lesions.case) | {c for empty in by_slice + by_score for c in empty.index[empty.astype(bool)]}
+
+# %% ../nbs/40_report.ipynb #98182ed0
 BRIEF_STEPS = 2000 # optimiser steps a fold; below it a model's numbers are called no result
 
 def training_table(
     run: Path, # a run folder
 ) -> pd.DataFrame: # one row a trained fold: model, kind, fold, steps, epochs, seconds, patients and slices trained on; no rows where none was trained
-    "What was trained, and for how long, from the models' config.json files."
-    rows = [dict(model=p.parts[-3]) | read_json(p) for p in sorted((Path(run)/"models").glob("*/fold*/config.json"))]
+    "What was trained, and for how long, from the models' config.json files of the folds that the splits name."
+    folds = range(len(_json(run, "splits.json").get("folds", ())))
+    found = [p for m in sorted((Path(run)/"models").glob("*")) for k in folds if (p := m/f"fold{k}"/"config.json").exists()]
+    rows = [dict(model=p.parts[-3]) | read_json(p) for p in found]
     columns = ["model", "kind", "fold", "steps", "epochs", "batch_size", "seconds", "n_train_patients", "n_train_slices", "pretrained"]
     return pd.DataFrame(rows).reindex(columns=columns)
 
@@ -230,8 +251,9 @@ def detection_table(
 ) -> pd.DataFrame: # one row a detector: metrics with _low and _high (0 to 1), n_patients, n_slices, n_positive, n_lesions, n_missed, source, training
     "Table 1 of a run, in both conventions. Raises FileNotFoundError where `run` is no run folder."
     _, _, evaluation = _setting(run)
-    tables = {m: _scored(t, evaluation) for m, t in read_methods(run, "detections").items()}
-    rows = [dict(model=m) | _detection_row(t, _truth(run, "lesions"), threshold, n_boot, seed) for m, t in tables.items()]
+    tables, measured = {m: _scored(t, evaluation) for m, t in read_methods(run, "detections").items()}, measured_cases(run)
+    lesions = {m: _truth(run, "lesions") if set(t.case) <= measured else None for m, t in tables.items()}
+    rows = [dict(model=m) | _detection_row(t, lesions[m], threshold, n_boot, seed) for m, t in tables.items()]
     return _complete(rows, "detection", training_table(run))
 
 # %% ../nbs/40_report.ipynb #93858206
@@ -324,9 +346,10 @@ def lesion_summary(
     cohort, _, evaluation = _setting(run)
     truth, scores = _truth(run, "lesions"), read_methods(run, "scores")
     tables = ({} if truth is None else {"truth": truth}) | read_methods(run, "lesions")
-    n = _patients(cohort, evaluation.cases)
-    score = lambda m: _scored(scores[m], evaluation) if m in scores else None
-    return pd.DataFrame([_lesion_row(m, _scored(t, evaluation), n, score(m)) for m, t in tables.items()])
+    score = {m: _scored(s, evaluation) for m, s in scores.items()}
+    known = {m: set(s.case) for m, s in score.items()} | {"truth": measured_cases(run) & set(evaluation.cases)}
+    n = lambda m: _count(_patients(cohort, known[m]) if m in known else np.nan)
+    return pd.DataFrame([_lesion_row(m, _scored(t, evaluation), n(m), score.get(m)) for m, t in tables.items()])
 
 # %% ../nbs/40_report.ipynb #9283f688
 def radiomics_summary(
@@ -344,33 +367,31 @@ def radiomics_summary(
     return pd.DataFrame(columns, index=names).rename_axis("feature").reset_index()
 
 # %% ../nbs/40_report.ipynb #9fb3087c
-def _slices(run):
-    "One row a slice: case, patient, z, lesion; from the slice store's index, else from a detector's table, else None."
-    index = Path(run)/"slices"/"index.parquet"
-    if index.exists(): return read_table(index)
-    tables = list(read_methods(run, "detections").values())
-    return tables[0].rename(columns=dict(truth="lesion")) if tables else None
+def _by_case(run, cohort):
+    "Slices and lesions of each case; NaN where they are not known."
+    slices, lesions, t = _slices(run), _truth(run, "lesions"), cohort.set_index("case")[["patient"]].copy()
+    count = lambda table, f: np.nan if table is None else f(table.groupby("case")).reindex(t.index).astype(float)
+    known = t.index.isin(list(measured_cases(run)))
+    t["slices"], t["slices_with_lesion"] = count(slices, lambda g: g.size()), count(slices, lambda g: g.lesion.sum(min_count=1))
+    t["lesions"], t["lesion_ml"] = count(lesions, lambda g: g.size()), count(lesions, lambda g: g.volume_ml.sum())
+    return t.assign(**{k: t[k].fillna(0).where(known) for k in ("lesions", "lesion_ml")})
 
 def cohort_summary(
     run: Path, # a run folder
-) -> dict: # patients, cases, slices, slices with lesion, lesions, lesion volume (ml): numbers, NaN where a stage that knows was not run
+) -> dict: # patients, cases, slices, slices with lesion, lesions, lesion volume (ml): numbers, NaN where it is not known of every case
     "What the cohort holds. Raises FileNotFoundError where `run` is no run folder."
     cohort, _, _ = _setting(run)
-    slices, lesions = _slices(run), _truth(run, "lesions")
-    out = dict(patients=cohort.patient.nunique(), cases=len(cohort), slices=np.nan, slices_with_lesion=np.nan, lesions=np.nan, lesion_ml=np.nan)
-    if slices is not None: out |= dict(slices=len(slices), slices_with_lesion=int(slices.lesion.astype(bool).sum()))
-    if lesions is not None: out |= dict(lesions=len(lesions), lesion_ml=float(lesions.volume_ml.sum()))
-    return out
+    by_case = _by_case(run, cohort)
+    return dict(patients=cohort.patient.nunique(), cases=len(cohort)) | by_case.drop(columns="patient").sum(skipna=False).to_dict()
 
 def patient_table(
     run: Path, # a run folder
-) -> pd.DataFrame: # one row a patient: cases, slices, slices_with_lesion, lesions, lesion_ml; dice (mean over cases with lesions) and counts of each method
+) -> pd.DataFrame: # one row a patient: cases, slices, lesions, lesion_ml; dice (mean over cases with lesions) and counts of each method; NaN: not known
     "The burden and the scores of each patient. Raises FileNotFoundError where `run` is no run folder."
     cohort, _, evaluation = _setting(run)
-    slices, lesions, t = _slices(run), _truth(run, "lesions"), cohort.groupby("patient").size().to_frame("cases")
-    if slices is not None: t["slices"], t["slices_with_lesion"] = slices.groupby("patient").size(), slices.groupby("patient").lesion.sum()
-    if lesions is not None: t["lesions"], t["lesion_ml"] = lesions.groupby("patient").size(), lesions.groupby("patient").volume_ml.sum()
-    t = t.fillna(0).astype({c: int for c in t if c != "lesion_ml"})
+    by_patient = _by_case(run, cohort).groupby("patient")
+    t = by_patient.size().to_frame("cases").join(by_patient.agg(lambda c: c.sum(skipna=False))).dropna(axis=1, how="all")
+    t = t.astype({c: int for c in t if c != "lesion_ml" and t[c].notna().all()})
     for m, s in read_methods(run, "scores").items():
         by = _scored(s, evaluation).groupby("patient")
         t[f"{m}_dice"] = _scored(s[s.truth_ml > 0], evaluation).groupby("patient").dice.mean()
@@ -393,7 +414,7 @@ def plot_burden(
     t = patients.sort_values("lesion_ml", ascending=False)
     fig, ((ax,),) = _figure(7, 2.6)
     bars = ax.bar(t.patient.astype(str), t.lesion_ml, color=_BLUE)
-    ax.bar_label(bars, [f"{n:.0f}" for n in t.lesions], fontsize=7)
+    ax.bar_label(bars, [_count(n) for n in t.lesions], fontsize=7)
     ax.set_ylabel("lesion volume, ml")
     ax.set_title("volume of all lesions (bars) and their number (above)", fontsize=9)
     ax.tick_params(axis="x", rotation=90, labelsize=6 if len(t) > 30 else 8)
@@ -520,12 +541,12 @@ def limits(
     if not len(training): out.append("No model was trained in this run.")
     if n < 10: out.append(f"Only {n} patients were scored. With fewer than 10, an interval is a rough guide at best.")
     if splits.get("unit", "patient") != "patient": out.append("LEAKAGE: the split was made by slice: one patient stands on both sides. Every score is too good.")
-    return out + _leaks(run, splits) + [_READER]*(not is_synthetic(run)) + _ALWAYS
+    return out + _leaks(run, splits, cohort) + [_READER]*(not is_synthetic(run)) + _ALWAYS
 
-def _leaks(run, splits):
+def _leaks(run, splits, cohort):
     "A sentence for each method with leaked rows."
     tables = {(stage, m): t for stage in ("detections", "scores") for m, t in read_methods(run, stage).items()}
-    bad = {k: t[leaked_rows(t, splits)] for k, t in tables.items() if "fold" in t}
+    bad = {k: t[leaked_rows(t, splits, cohort)] for k, t in tables.items() if "fold" in t}
     said = "LEAKAGE: {} ({}) was scored on {} patients that it was trained on. Its scores are too good."
     return [said.format(model_label(m), stage, t.patient.nunique()) for (stage, m), t in bad.items() if len(t)]
 
@@ -542,14 +563,21 @@ def _flat(value, prefix=""):
     text = "–" if value is None else str(value)
     return {prefix: Path(text.replace("\\", "/")).name if text.startswith(("/", "~", "file:")) or text[1:3] == ":\\" else text}
 
+def _trained_elsewhere(manifest, hardware):
+    "Hardware of training stages that ran on another machine than the run's last command."
+    trained = {k: v for k, v in manifest.get("stages", {}).items() if k.startswith("train") and isinstance(v, dict)}
+    found = {k: _flat(v.get("environment", {}).get("hardware", {})) for k, v in trained.items()}
+    return {f"{stage}: {name}": value for stage, h in found.items() if h != hardware for name, value in h.items()}
+
 def provenance(
     run: Path, # a run folder
 ) -> dict: # {"settings", "versions", "hardware", "stages"}: each a DataFrame of name and value; empty where the run didn't say
     "Settings, versions, hardware and durations of a run, without paths and host names."
     manifest = _json(run, "manifest.json")
+    hardware = _flat(manifest.get("hardware", {}))
     seconds = {k: f"{v['seconds']:,.1f} s" for k, v in manifest.get("stages", {}).items() if isinstance(v, dict) and v.get("seconds") is not None}
     parts = dict(settings=_flat(_json(run, "config.json")) | {"seed": str(manifest.get("seed", "–"))}, versions=_flat(manifest.get("versions", {})),
-                 hardware=_flat(manifest.get("hardware", {})), stages=seconds)
+                 hardware=hardware | _trained_elsewhere(manifest, hardware), stages=seconds)
     return {k: pd.DataFrame(list(v.items()), columns=["name", "value"]) for k, v in parts.items()}
 
 # %% ../nbs/40_report.ipynb #b236c609
@@ -660,9 +688,11 @@ Table 3 of the paper) is not computed by this version. Lesions too small for fea
 _PATIENT_NOTE = "Dice: mean over the patient's cases with lesions; – where there is none. Ids are those of the cohort table."
 _BARS = "of this run (solid) and as published for another cohort (hatched)."
 
+_WHOLE = re.compile(r"n_.*|slices.*|lesions|.*_(found|missed|false_positive)") # columns that count
+
 def _save(run, name, table):
     "Write a table as CSV, counts as whole numbers."
-    return write_table(table.astype({c: "Int64" for c in table if c.startswith("n_")}), Path(run)/"tables"/f"{name}.csv")
+    return write_table(table.astype({c: "Int64" for c in table if _WHOLE.fullmatch(c)}), Path(run)/"tables"/f"{name}.csv")
 
 def _detection_section(run, evaluation, threshold, n_boot, seed):
     table = detection_table(run, threshold, n_boot, seed)
@@ -710,9 +740,14 @@ def _feature_title(column):
     method, what = column.rsplit("_", 1)
     return f"{'Truth' if method == 'truth' else model_label(method)}: {'no features' if what == 'without' else what}"
 
+def _why_no_radiomics(run):
+    "The manifest knows whether pyradiomics was there."
+    version = _json(run, "manifest.json").get("versions", {}).get("pyradiomics", "not recorded")
+    return "Radiomics: not run, pyradiomics was not installed." if version is None else "Not run: there are no features in this run."
+
 def _radiomics_section(run):
     table = radiomics_summary(run)
-    if not len(table): return dict(title="Radiomics", blocks=[_text("Not run: there are no features in this run.")])
+    if not len(table): return dict(title="Radiomics", blocks=[_text(_why_no_radiomics(run))])
     _save(run, "radiomics_first_order", table)
     names = dict(feature="Feature") | {c: _feature_title(c) for c in table.columns[1:]}
     shown = table.assign(feature=table.feature.str.removeprefix("original_firstorder_")).rename(columns=names)
@@ -724,11 +759,17 @@ def _patient_title(column):
     method, _, what = column.partition("_")
     return plain.get(column) or (f"{model_label(method)} {what.replace('_', ' ')}" if what else column.capitalize())
 
+def _left_out(table, known):
+    n = len(table) - len(known)
+    return f" ({n} whose lesions were not measured left out)" if n else ""
+
 def _patient_section(run):
     table = patient_table(run)
     _save(run, "patients", table)
-    fig = plot_burden(table) if "lesion_ml" in table else None
-    burden = _figure_block(run, "cohort_burden", fig, "The cohort's burden: lesion volume and number of lesions of each patient.")
+    known = table.dropna(subset="lesion_ml") if "lesion_ml" in table else table[:0]
+    fig = plot_burden(known) if len(known) else None
+    caption = f"The cohort's burden: lesion volume and number of lesions of each patient{_left_out(table, known)}."
+    burden = _figure_block(run, "cohort_burden", fig, caption)
     return dict(title="Patients", blocks=[burden, _table("One row a patient", table.rename(columns=_patient_title), _PATIENT_NOTE)])
 
 def _training_section(run):

@@ -8,7 +8,7 @@ import importlib.util, os, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
 VERSION = "3.0.1"
-BUILD = ["numpy", "setuptools", "wheel", "versioneer"]
+NEEDED = ["numpy", "setuptools", "wheel", "versioneer", "pywt", "six", "pykwalify", "SimpleITK"]  # modules: of its build, then of its import
 SHIM = '''"Names that Python 3.12 took from configparser, for the build of pyradiomics only."
 import configparser
 if not hasattr(configparser, "SafeConfigParser"): configparser.SafeConfigParser = configparser.RawConfigParser
@@ -28,8 +28,8 @@ def installer():
     return [sys.executable, "-m", "pip", "install", "--no-build-isolation", "--no-deps", "--no-binary", "pyradiomics"]
 
 def build():
-    missing = [m for m in BUILD if importlib.util.find_spec(m) is None]
-    if missing: raise SystemExit(f"pyradiomics is built after {', '.join(BUILD)}; install first: {' '.join(missing)}")
+    missing = [m for m in NEEDED if importlib.util.find_spec(m) is None]
+    if missing: raise SystemExit(f"{', '.join(missing)} not found; install first: pip install 'bonemets[radiomics]' setuptools wheel versioneer")
     with tempfile.TemporaryDirectory() as shim:
         Path(shim, "sitecustomize.py").write_text(SHIM, encoding="utf-8")
         env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, [shim, os.environ.get("PYTHONPATH")])))
