@@ -280,7 +280,7 @@ def run_study(
     write_json(asdict(settings), run/"config.json")
 
     key = content_hash(data, settings.seed, settings.folds, settings.test, settings.min_test_patients)
-    if run_stage(run, "split", key, lambda: write_splits(study_splits(cohort, settings, workers), run/"splits.json"), ["splits.json"]): _forget(run)
+    run_stage(run, "split", key, lambda: _new_splits(run, study_splits(cohort, settings, workers)), ["splits.json"])
     splits = read_splits(run/"splits.json")
     store = build_store(cohort, run/"slices", pixel_mm=pixel_for(cohort, settings.fit), size=None, workers=workers)
     key = content_hash(key, store.pixel_mm, store.size)
@@ -308,9 +308,12 @@ def _source(path):
     if path is None or not path.exists(): return None                     # a missing file is for `check_cohort` to report
     return source_key(path) if path.is_dir() or path.suffix.lower() in (".mhd", ".nhdr") else path
 
-def _forget(run):
-    "Remove what rested on an earlier split."
-    for name in ("models", "detections", "predictions", "scores", "lesions", "radiomics"): shutil.rmtree(Path(run)/name, ignore_errors=True)
+def _new_splits(run, splits):
+    "Remove what a study in this folder made from other splits, then write these. A folder in which no study has trained is left as it is: what lies there is not ours."
+    trained = any(name.startswith("train ") for name in read_manifest(run)["stages"])
+    for name in ("models", "detections", "predictions", "scores", "lesions", "radiomics"):
+        if trained and (Path(run)/name).exists(): shutil.rmtree(Path(run)/name)
+    return write_splits(splits, Path(run)/"splits.json")
 
 def _have_radiomics():
     "Whether pyradiomics is there; says so if not."
