@@ -12,21 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .bones import bone_table, regions
+from .bones import bone_scheme
 from .core import GeometryError
 
 # %% ../nbs/15_location.ipynb #cdcf7418
-_bears_weight = {"spine": True, "pelvis": True, "skull": False, "rib": False}
-
-def _scheme_table(scheme):
-    "A scheme as a table with at least id and region, each id once."
-    given = bone_table() if isinstance(scheme, str) and scheme == "totalsegmentator" else scheme
-    if isinstance(given, dict): given = pd.DataFrame({"id": list(given), "region": list(given.values())})
-    plain = given[given["region"].ne("unknown")] if isinstance(given, pd.DataFrame) and "region" in given else given
-    regions(np.zeros(0, int), plain)
-    if given["id"].duplicated().any(): raise ValueError(f"scheme must name each id once, got {given['id'][given['id'].duplicated()].tolist()} again")
-    return given
-
 def _level(name, region):
     'The vertebral level in a name: "L3", "S1", "sacrum", else "".'
     if region not in ("spine", "pelvis"): return ""
@@ -34,16 +23,11 @@ def _level(name, region):
     return f"{found[1][0]}{found[2]}" if found else "sacrum" if "sacrum" in name.lower() else ""
 
 def _bone_rows(scheme):
-    "The bones of a scheme, by id: name, region, weight_bearing (NA where it cannot be told), individual, level, rib (a rib proper, no sternum)."
-    given = _scheme_table(scheme).copy()
-    given["id"] = given["id"].astype(int)
-    if "name" not in given: given["name"] = [f"bone {i}" for i in given["id"]]
-    if "weight_bearing" not in given: given["weight_bearing"] = given["region"].map(_bears_weight)
-    individual = given["individual"] if "individual" in given else pd.Series(True, given.index)
-    return given[["id", "name", "region"]].assign(
-        weight_bearing=given["weight_bearing"].astype("boolean"), individual=individual.astype("boolean").fillna(True).astype(bool),
-        level=[_level(n, r) for n, r in zip(given["name"], given["region"])],
-        rib=given["region"].eq("rib") & ~given["name"].str.contains("sternum", case=False)).set_index("id").sort_index()
+    "The bones of a scheme, by id: name, region, weight_bearing, individual, level, rib (a rib proper, no sternum)."
+    known = bone_scheme(scheme)
+    level = [_level(n, r) for n, r in zip(known["name"], known["region"])]
+    rib = known["region"].eq("rib") & ~known["name"].str.contains("sternum", case=False)
+    return known.assign(level=level, rib=rib).set_index("id").sort_index()
 
 # %% ../nbs/15_location.ipynb #2f8654a2
 def _check_spacing(spacing_mm):
