@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['LUNA16_RATES', 'YARDSTICKS', 'lesion_f1', 'panoptic_quality', 'lesion_candidates', 'gather_cases', 'froc',
-           'sensitivity_at', 'plot_froc', 'summarise_lesions']
+           'sensitivity_at', 'plot_froc', 'summarise_lesions', 'lesion_classes', 'error_atlas', 'body_extent',
+           'normalised_projection', 'plot_error_atlas']
 
 # %% ../nbs/24_froc.ipynb #64501173
 import warnings
@@ -48,15 +49,11 @@ def _touching(truth_labels, pred_labels):
     return pairs, pd.Series(t_n, t_ids), pd.Series(p_n, p_ids)
 
 # %% ../nbs/24_froc.ipynb #89f4ccce
-_LIMIT = dict(overlap=0., iou=.5, one_to_one=0.)   # IoU that a pair must exceed
+_MATCHES = ("overlap", "iou", "one_to_one")
 
-def _check_match(match, iou):
-    "The IoU to exceed under a rule."
-    if match not in _LIMIT: raise ValueError(f"match must be one of {', '.join(_LIMIT)}, got {match!r}")
-    if iou is None: return _LIMIT[match]
-    if match == "overlap": raise ValueError('iou is not used with match="overlap"; leave it None, or choose match="iou"')
-    if not 0 <= iou < 1: raise ValueError(f"iou must lie in 0…1, below 1, got {iou}")
-    return iou
+def _check_match(match, iou_threshold):
+    if match not in _MATCHES: raise ValueError(f"match must be one of {', '.join(_MATCHES)}, got {match!r}")
+    if not 0 < iou_threshold <= 1: raise ValueError(f"iou_threshold must lie above 0 and be at most 1, got {iou_threshold}")
 
 def _assign(pairs):
     "The pairs of the assignment with the largest total IoU: each lesion is in one at most."
@@ -65,12 +62,13 @@ def _assign(pairs):
     total = np.zeros((t.max(initial=-1) + 1, p.max(initial=-1) + 1))
     total[t, p] = pairs.iou
     partner = dict(zip(*linear_sum_assignment(total, maximize=True)))
-    return pairs[[partner.get(i) == j for i, j in zip(t, p)]]
+    return pairs[np.array([partner.get(i) == j for i, j in zip(t, p)], bool)]
 
-def _hits(pairs, match, iou):
+def _hits(pairs, match, iou_threshold):
     "The pairs that count as hits."
-    limit = _check_match(match, iou)
-    kept = pairs[pairs.iou > limit]
+    _check_match(match, iou_threshold)
+    if match == "overlap": return pairs
+    kept = pairs[pairs.iou >= iou_threshold]
     return _assign(kept) if match == "one_to_one" else kept
 
 # %% ../nbs/24_froc.ipynb #3f3ee0c4
@@ -91,9 +89,9 @@ def _measures(c):
                 false_positives_per_scan=_over(c["n_predicted"] - c["n_correct"], c["n_cases"], c["n_cases"] > 0))
 
 # %% ../nbs/24_froc.ipynb #3ab45ab3
-def _count(pairs, n_truth, n_pred, match, iou, panoptic_iou):
+def _count(pairs, n_truth, n_pred, match, iou_threshold, panoptic_iou=.5):
     "The counts of one case."
-    hits, matched = _hits(pairs, match, iou), _hits(pairs, "iou", panoptic_iou)
+    hits, matched = _hits(pairs, match, iou_threshold), pairs[pairs.iou > panoptic_iou]
     return dict(n_lesions=len(n_truth), n_found=hits.truth.nunique(), n_predicted=len(n_pred), n_correct=hits.pred.nunique(),
                 n_matched=len(matched), iou_sum=float(matched.iou.sum()))
 
@@ -113,10 +111,10 @@ def lesion_f1(
     truth_labels: np.ndarray, # (Z, Y, X) label map of the truth's lesions, 0 background
     pred_labels: np.ndarray, # (Z, Y, X) label map of the predicted lesions on the same grid
     match: str = "overlap", # when a lesion is found: "overlap", "iou" or "one_to_one"
-    iou: float | None = None, # IoU to exceed, 0…1; None: 0.5 for "iou", 0 for "one_to_one"
+    iou_threshold: float = 0.5, # least IoU for "iou" and "one_to_one", above 0, at most 1
 ) -> dict: # precision, recall, f1 (0…1; NaN where both are empty); n_lesions, n_found, n_missed, n_predicted, n_correct, n_false_positive; reason
     "Lesion-wise precision, recall and F1 of one case. Raises TypeError for masks, ValueError for labels or rules out of range, GeometryError for two grids."
-    row = _case_row(_count(*_touching(truth_labels, pred_labels), match, iou, .5))
+    row = _case_row(_count(*_touching(truth_labels, pred_labels), match, iou_threshold))
     row |= dict(n_missed=row["n_lesions"] - row["n_found"], n_false_positive=row["n_predicted"] - row["n_correct"], reason=row["reason"].split("; sq")[0])
     if row["reason"].endswith("sq undefined"): row["reason"] = ""
     return {k: row[k] for k in ("precision", "recall", "f1", "n_lesions", "n_found", "n_missed", "n_predicted", "n_correct", "n_false_positive", "reason")}
@@ -129,7 +127,7 @@ def panoptic_quality(
 ) -> dict: # pq, sq, rq (0…1; NaN where both are empty; sq NaN without a pair); n_matched, n_false_positive, n_missed, iou_sum; reason
     "Panoptic quality of one case. Raises TypeError for masks, ValueError for labels or an `iou` out of range, GeometryError for two grids."
     if not .5 <= iou < 1: raise ValueError(f"iou must be at least 0.5 and below 1, so that the matching is unique, got {iou}")
-    row = _case_row(_count(*_touching(truth_labels, pred_labels), "overlap", None, iou))
+    row = _case_row(_count(*_touching(truth_labels, pred_labels), "overlap", .5, iou))
     row |= dict(n_false_positive=row["n_predicted"] - row["n_matched"], n_missed=row["n_lesions"] - row["n_matched"])
     return {k: row[k] for k in ("pq", "sq", "rq", "n_matched", "n_false_positive", "n_missed", "iou_sum", "reason")}
 
@@ -146,8 +144,8 @@ def _scores(pred, probability, score, n_pred):
     if not ((p >= 0) & (p <= 1)).all(): raise ValueError(f"probability must lie in 0…1 without NaN inside the lesions, got values from {p.min()} to {p.max()}")
     return _REDUCE[score](p, np.r_[0, np.cumsum(n)[:-1]])/(n if score == "mean" else 1)
 
-def _candidate_table(pairs, n_pred, scores, match, iou):
-    hits = _hits(pairs, match, iou).groupby("pred").truth.agg(tuple)
+def _candidate_table(pairs, n_pred, scores, match, iou_threshold):
+    hits = _hits(pairs, match, iou_threshold).groupby("pred").truth.agg(tuple)
     found = pd.Series([hits.get(i, ()) for i in n_pred.index], dtype=object)
     best = pairs.groupby("pred").iou.max().reindex(n_pred.index).fillna(0)
     return pd.DataFrame(dict(lesion=n_pred.index.to_numpy("int64"), n_voxels=n_pred.to_numpy("int64"), score=scores, truth_lesions=found, best_iou=best.to_numpy(float)))
@@ -159,11 +157,11 @@ def lesion_candidates(
     probability: np.ndarray | None = None, # (Z, Y, X) the method's probability on the same grid, 0…1; None: scores are NaN
     score: str = "max", # how probabilities within a lesion become its score: "max" or "mean"
     match: str = "overlap", # when a lesion is hit: "overlap", "iou" or "one_to_one"
-    iou: float | None = None, # IoU to exceed, 0…1; None: 0.5 for "iou", 0 for "one_to_one"
+    iou_threshold: float = 0.5, # least IoU for "iou" and "one_to_one", above 0, at most 1
 ) -> pd.DataFrame: # a row a predicted lesion: lesion, n_voxels, score, truth_lesions (tuple of those hit, empty for a false positive), best_iou; none: no rows
     "The predicted lesions of one case, with what they hit. Raises TypeError for masks, ValueError for labels, rules or probabilities out of range, GeometryError for two grids."
     pairs, _, n_pred = _touching(truth_labels, pred_labels)
-    return _candidate_table(pairs, n_pred, _scores(pred_labels, probability, score, n_pred), match, iou)
+    return _candidate_table(pairs, n_pred, _scores(pred_labels, probability, score, n_pred), match, iou_threshold)
 
 # %% ../nbs/24_froc.ipynb #c3e26456
 _CANDIDATES = dict(patient=object, case=object, lesion="int64", n_voxels="int64", score=float, truth_lesions=object, best_iou=float)
@@ -172,7 +170,7 @@ def gather_cases(
     cases, # iterable (a generator will do) of dicts: patient, case, truth and pred (label maps), and probability where there is one
     score: str = "max", # how probabilities within a lesion become its score: "max" or "mean"
     match: str = "overlap", # when a lesion is hit: "overlap", "iou" or "one_to_one"
-    iou: float | None = None, # IoU to exceed, 0…1; None: 0.5 for "iou", 0 for "one_to_one"
+    iou_threshold: float = 0.5, # least IoU for "iou" and "one_to_one", above 0, at most 1
 ) -> tuple: # candidates (a row a predicted lesion), cases (a row a scan: patient, case, n_lesions, n_found, n_predicted, n_correct, recall … rq, reason)
     "The two tables of one method's study. Raises ValueError for a case that lacks something or comes twice, and what `lesion_candidates` raises."
     tables, rows = [pd.DataFrame({k: pd.Series(dtype=t) for k, t in _CANDIDATES.items()})], []
@@ -181,9 +179,9 @@ def gather_cases(
         who = dict(patient=given["patient"], case=given["case"])
         if who["case"] in [r["case"] for r in rows]: raise ValueError(f"cases must hold each case once; twice: {who['case']}")
         pairs, n_truth, n_pred = _touching(given["truth"], given["pred"])
-        found = _candidate_table(pairs, n_pred, _scores(given["pred"], given.get("probability"), score, n_pred), match, iou)
+        found = _candidate_table(pairs, n_pred, _scores(given["pred"], given.get("probability"), score, n_pred), match, iou_threshold)
         tables += [found.assign(**who)[list(_CANDIDATES)]] if len(found) else []
-        rows.append(who | _case_row(_count(pairs, n_truth, n_pred, match, iou, .5)))
+        rows.append(who | _case_row(_count(pairs, n_truth, n_pred, match, iou_threshold)))
     wanted = ["patient", "case", *_COUNTS, *_MEASURES, "reason"]
     return pd.concat(tables[len(tables) > 1:], ignore_index=True), pd.DataFrame(rows, columns=wanted)
 
@@ -322,7 +320,7 @@ def sensitivity_at(
     interpolate: str = "step", # "step": the best threshold with at most that many; "linear": straight lines between thresholds, as LUNA16
     n_boot: int = 2000, # resamples of patients, ≥ 100
     level: float = 0.95, # level of the intervals
-    method: str = "auto", # kind of bootstrap interval, see `bonemets.stats.weights_ci`; "bca_t" is cheaper
+    method: str = "bca_t", # kind of bootstrap interval, see `bonemets.stats.weights_ci`; the default by the coverage below
     seed: int = 0, # ≥ 0
 ) -> pd.DataFrame: # a row a rate and one for the mean: name, false_positives_per_scan, sensitivity, low, high, interval, naive_low, naive_high (Wilson), threshold, n_…, reason
     "Sensitivity at given false positives per scan. Raises ValueError for rates below 0 or tables that don't fit each other; warns below 10 patients."
@@ -432,3 +430,155 @@ def summarise_lesions(
             row = _measure_row(measure, rows, sums, total, dict(n_boot=n_boot, level=level, seed=seed))
             out.append(dict(method=method, **{k: v for k, v in row.items() if k != "reason"}, **n, reason=row["reason"]))
     return pd.DataFrame(out)
+
+# %% ../nbs/24_froc.ipynb #d01b530c
+def _intervals(edges, unit):
+    return [f"< {edges[0]:g} {unit}", *(f"{a:g}–{b:g} {unit}" for a, b in zip(edges, edges[1:])), f"≥ {edges[-1]:g} {unit}"]
+
+def _cut(values, edges, unit, name, prefixes=()):
+    "Ordered classes [edge, next edge) of values; NaN is 'unknown'."
+    edges = [float(e) for e in edges]
+    if not edges or not np.isfinite(edges).all() or (np.diff(edges) <= 0).any(): raise ValueError(f"{name} must be finite edges in ascending order, got {edges}")
+    labels = _intervals(edges, unit)
+    if len(prefixes) == len(labels): labels = [f"{p} ({l})" for p, l in zip(prefixes, labels)]
+    cut = pd.cut(values.astype(float), [-np.inf, *edges, np.inf], right=False, labels=labels)
+    return cut.cat.add_categories("unknown").fillna("unknown")
+
+# %% ../nbs/24_froc.ipynb #581ee28f
+def lesion_classes(
+    lesions: pd.DataFrame, # a lesion table or a universe: columns region, max_diameter_mm, volume_ml, mean_hu
+    diameter_mm=(10, 20, 30), # edges of the longest axial diameter, ascending
+    volume_ml=(.1, 1, 10), # edges of the volume
+    density_hu=(150, 450), # edges of the mean HU; with two edges the classes are called lytic-like, mixed-like and blastic-like
+) -> pd.DataFrame: # the table with region as an ordered class, and size_class, volume_class, density_class; what isn't known is "unknown"
+    "Sort lesions into classes of region, size and density. Raises ValueError for missing columns or edges out of order."
+    _missing_columns(lesions, "lesions", ("region", "max_diameter_mm", "volume_ml", "mean_hu"))
+    region = lesions.region.astype(object).where(lesions.region.notna(), "unknown")
+    names = [*REGIONS, *sorted(set(region) - {*REGIONS, "unknown"}), "unknown"]
+    return lesions.assign(region=pd.Categorical(region, names, ordered=True), size_class=_cut(lesions.max_diameter_mm, diameter_mm, "mm", "diameter_mm"),
+                          volume_class=_cut(lesions.volume_ml, volume_ml, "ml", "volume_ml"),
+                          density_class=_cut(lesions.mean_hu, density_hu, "HU", "density_hu", ("lytic-like", "mixed-like", "blastic-like")))
+
+# %% ../nbs/24_froc.ipynb #aee289d3
+def _check_atlas(universe, method, by, cases):
+    _missing_columns(universe, "universe", ("patient", "case", "truth", method, *by))
+    if method == "truth": raise ValueError("method must be a method's column, got 'truth'")
+    if cases is None: return
+    _missing_columns(cases, "cases", ("patient", "case"))
+    if unknown := sorted(set(universe.case) - set(cases.case)): raise ValueError(f"cases must have a row for every scan; universe has the case {unknown[0]}, cases does not")
+    if cases.case.duplicated().any(): raise ValueError(f"cases must hold each case once; twice: {cases.case[cases.case.duplicated()].iloc[0]}")
+
+def _rate(s, num, den, settings):
+    "A pooled rate with its patient bootstrap interval."
+    def estimate(w):
+        n = w @ s[den]
+        return np.where(n > 0, (w @ s[num])/np.where(n > 0, n, 1), np.nan)
+    return _quietly(estimate, len(s[den]), **settings)
+
+def _atlas_row(s, settings):
+    "Counts and rates of one class, from its patients' sums."
+    n = {k: int(v.sum()) for k, v in s.items()}
+    miss, false = (_rate(s, *pair, settings) for pair in (("n_missed", "n_lesions"), ("n_false", "n_cases")))
+    naive = _wilson(n["n_missed"], n["n_lesions"], settings["level"])
+    why = ["" if n["n_lesions"] else "no truth lesion in this class", "" if n["n_cases"] else "false_per_scan needs cases"]
+    why += [f"miss_rate: {miss.reason}" if n["n_lesions"] and miss.reason else "", f"false_per_scan: {false.reason}" if n["n_cases"] and false.reason else ""]
+    return dict(n_lesions=n["n_lesions"], n_missed=n["n_missed"], miss_rate=miss.value, miss_low=miss.low, miss_high=miss.high, miss_naive_low=naive[0], miss_naive_high=naive[1],
+                n_reported=n["n_reported"], n_false=n["n_false"], false_share=n["n_false"]/n["n_reported"] if n["n_reported"] else np.nan,
+                false_per_scan=false.value, false_low=false.low, false_high=false.high, n_patients_with=int((s["n_lesions"] > 0).sum()), reason="; ".join(filter(None, why)))
+
+# %% ../nbs/24_froc.ipynb #cefe6a30
+def error_atlas(
+    universe: pd.DataFrame, # a row a distinct lesion of all cases, as `match_lesions` gives it, with patient and case in front
+    method: str, # the method whose errors are counted: its column in the universe
+    by="region", # a column or several: region, size_class, volume_class, density_class, or any other, e.g. bone
+    cases: pd.DataFrame | None = None, # a row a scan, also those without lesions: patient, case; None: `false_per_scan` is NaN
+    n_boot: int = 1000, # resamples of patients, ≥ 100
+    level: float = 0.95, # level of the intervals
+    seed: int = 0, # ≥ 0
+) -> pd.DataFrame: # a row a class: n_lesions, n_missed, miss_rate with intervals, n_reported, n_false, false_share, false_per_scan with interval, n_patients_with, n_patients, n_cases, reason
+    "Misses and false positives by class. Raises ValueError for missing columns or a case that `cases` lacks; warns below 10 patients."
+    by = [by] if isinstance(by, str) else list(by)
+    universe = universe if {"size_class", "volume_class", "density_class"} <= set(universe) else lesion_classes(universe)
+    _check_atlas(universe, method, by, cases)
+    scans = universe[["patient", "case"]].drop_duplicates() if cases is None else cases
+    names = pd.unique(scans.patient)
+    index, truth, own = pd.Index(names).get_indexer(universe.patient), universe.truth.to_numpy(bool), universe[method].to_numpy(bool)
+    flags = dict(n_lesions=truth, n_missed=truth & ~own, n_reported=own, n_false=own & ~truth)
+    n_cases = scans.groupby("patient").size().reindex(names).to_numpy(float)*(cases is not None)
+    settings, out = dict(n_boot=n_boot, level=level, seed=seed, method="bca_t"), []
+    _warn_few(len(names))
+    groups = universe.reset_index(drop=True).groupby(by, observed=False)
+    for key in groups.size().index:
+        rows = groups.indices.get(key, np.zeros(0, int))
+        s = {k: np.bincount(index[rows], v[rows], minlength=len(names)) for k, v in flags.items()} | dict(n_cases=n_cases)
+        out.append(dict(zip(by, key if len(by) > 1 else (key,))) | _atlas_row(s, settings))
+    out = pd.DataFrame(out).assign(n_patients=len(names), n_cases=len(cases) if cases is not None else pd.NA)
+    return out[[c for c in out if c != "reason"] + ["reason"]]
+
+# %% ../nbs/24_froc.ipynb #871c9251
+def body_extent(
+    mask: np.ndarray, # (Z, Y, X) the body or its bones: a mask, or a label map where every label counts
+) -> dict: # z0, z1, x0, x1: the box around it in voxels, half open
+    "The box that positions are normalised to. Raises ValueError for another number of axes or an empty mask."
+    mask = np.asarray(mask)
+    if mask.ndim != 3 or not mask.any(): raise ValueError(f"mask must be (Z, Y, X) and not empty, got shape {mask.shape} with {np.count_nonzero(mask)} voxels")
+    front = (mask != 0).any(1)
+    z, x = np.flatnonzero(front.any(1)), np.flatnonzero(front.any(0))
+    return dict(z0=int(z[0]), z1=int(z[-1]) + 1, x0=int(x[0]), x1=int(x[-1]) + 1)
+
+def normalised_projection(
+    mask: np.ndarray, # (Z, Y, X) the body or its bones, not empty
+    shape: tuple = (120, 80), # rows and columns of the picture
+) -> np.ndarray: # float, 0 or 1: its shadow from the front, within its `body_extent`; row 0 is the lowest slice
+    "The coronal shadow of a mask on a grid that all patients share. Raises ValueError as `body_extent` does."
+    e = body_extent(mask)
+    shadow = (np.asarray(mask) != 0).any(1)[e["z0"]:e["z1"], e["x0"]:e["x1"]]
+    z, x = ((np.arange(n)*m/n).astype(int) for n, m in zip(shape, shadow.shape))
+    return shadow[np.ix_(z, x)].astype(float)
+
+# %% ../nbs/24_froc.ipynb #67d8524a
+def _heat(ax, table, by, value, text, title, cmap, vmax):
+    "One heat map with its counts written in; cells without anything stay white."
+    grid, words = (table.assign(text=text).pivot(index=by[0], columns=by[1], values=v) for v in (value, "text"))
+    ax.imshow(np.ma.masked_invalid(grid.to_numpy(float)), cmap=cmap, vmin=0, vmax=vmax, aspect="auto")
+    for (y, x), word in np.ndenumerate(words.to_numpy()):
+        if word: ax.text(x, y, word, ha="center", va="center", fontsize=7, color="w" if grid.iloc[y, x] > .6*vmax else "k")
+    ax.set_xticks(range(len(grid.columns)), grid.columns, fontsize=7, rotation=30, ha="right")
+    ax.set_yticks(range(len(grid)), grid.index, fontsize=7)
+    ax.set_title(title, fontsize=8)
+
+def _place_dots(ax, universe, method, extents, background):
+    "Found, missed and false lesions on the normalised body."
+    u = universe.merge(extents, on="case", how="left")
+    across, up = (u.centroid_x + .5 - u.x0)/(u.x1 - u.x0), (u.centroid_z + .5 - u.z0)/(u.z1 - u.z0)
+    if background is not None: ax.imshow(background, cmap="Greys", origin="lower", extent=(0, 1, 0, 1), vmin=0, vmax=2.5, aspect="auto")
+    own = u[method].to_numpy(bool)
+    kinds = dict(found=(u.truth & own, "o", "#009E73", 14), missed=(u.truth & ~own, "X", "#D55E00", 30), false=(~u.truth & own, "^", "#0072B2", 22))
+    for name, (which, mark, colour, size) in kinds.items(): ax.scatter(across[which], up[which], size, colour, mark, lw=.4, edgecolors="w", label=f"{name} ({which.sum()})")
+    ax.set(xlim=(-.02, 1.02), ylim=(-.02, 1.02), xticks=[0, 1], yticks=[0, 1])
+    ax.set_xticklabels(["R", "L"], fontsize=7); ax.set_yticklabels(["lowest\nbone", "highest\nbone"], fontsize=7)
+    ax.set_title("where, from the front", fontsize=8)
+    ax.legend(fontsize=7, loc="upper center", bbox_to_anchor=(.5, -.06), ncols=3, handletextpad=.2, columnspacing=.8)
+
+# %% ../nbs/24_froc.ipynb #77632dd2
+def plot_error_atlas(
+    universe: pd.DataFrame, # a row a distinct lesion of all cases, as `match_lesions` gives it, with patient and case in front
+    method: str, # the method whose errors are drawn
+    by: tuple = ("region", "size_class"), # rows and columns of the heat maps
+    extents: pd.DataFrame | None = None, # a row a case: case, z0, z1, x0, x1 as `body_extent` gives them; None: no picture of the body
+    background: np.ndarray | None = None, # a picture of the body behind the dots, row 0 lowest, e.g. the mean of `normalised_projection`
+): # matplotlib Figure
+    "Draw misses and false positives by two classes, and where they lie. Raises ValueError for missing columns, other than two classes or a case without extent."
+    import matplotlib.pyplot as plt
+    if len(by) != 2: raise ValueError(f"by must name two columns, got {by}")
+    table = error_atlas(universe, method, by, n_boot=100) if len(universe) else None
+    if extents is not None and (unknown := sorted(set(universe.case) - set(extents.case))): raise ValueError(f"extents must have a row for every case; {unknown[0]} is missing")
+    widths = [1, 1, .8][:2 + (extents is not None)]
+    fig, axes = plt.subplots(1, len(widths), figsize=(2.9*sum(widths), 3.1), dpi=90, layout="constrained", width_ratios=widths)
+    misses = [f"{m}/{n}" if n else "" for m, n in zip(table.n_missed, table.n_lesions)]
+    _heat(axes[0], table, by, "miss_rate", misses, "missed / truth lesions", "Oranges", 1)
+    falses = table.assign(n_false=table.n_false.where(table.n_false > 0))
+    _heat(axes[1], falses, by, "n_false", [str(n) if n else "" for n in table.n_false], "false positives", "Blues", max(table.n_false.max(), 1))
+    axes[1].set_yticklabels([])
+    if extents is not None: _place_dots(axes[2], universe, method, extents, background)
+    return fig
