@@ -347,13 +347,14 @@ _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 
 def _draw_curve(ax, tables, rates, name, colour, style, settings):
     "One method's steps, band and end."
-    read = sensitivity_at(*tables, rates=rates, **settings).iloc[:-1]
-    end = froc(*tables).iloc[-1]
-    inside = rates <= max(end.false_positives_per_scan, rates[0])
-    ax.step(rates[inside], read.sensitivity[inside], where="post", color=colour, ls=style, label=f"{name} (n = {end.n_lesions:.0f} lesions, {end.n_patients:.0f} patients)")
-    ax.step(rates[~inside], read.sensitivity[~inside], where="post", color=colour, ls=":", lw=1)
-    ax.fill_between(rates, read.low.clip(0, 1), read.high.clip(0, 1), step="post", color=colour, alpha=.18, lw=0)
-    if rates[0] <= end.false_positives_per_scan <= rates[-1]: ax.plot(end.false_positives_per_scan, end.sensitivity, "o", color=colour, ms=4)
+    curve, band = froc(*tables), sensitivity_at(*tables, rates=rates, **settings).iloc[:-1]
+    x, y = curve.false_positives_per_scan.to_numpy(), curve.sensitivity.to_numpy()
+    start, end, n = y[x <= rates[0]].max(), x[-1], curve.iloc[-1]
+    ax.step(np.r_[rates[0], x[x > rates[0]]], np.r_[start, y[x > rates[0]]], where="post", color=colour, ls=style,
+            label=f"{name} (n = {n.n_lesions:.0f} lesions, {n.n_patients:.0f} patients)")
+    ax.plot([max(end, rates[0]), rates[-1]], [y[-1]]*2, color=colour, ls=":", lw=1)
+    ax.fill_between(rates, band.low.clip(0, 1), band.high.clip(0, 1), step="post", color=colour, alpha=.18, lw=0)
+    if rates[0] <= end <= rates[-1]: ax.plot(end, y[-1], "o", color=colour, ms=4)
 
 # %% ../nbs/24_froc.ipynb #4b3fa043
 def plot_froc(
@@ -375,7 +376,7 @@ def plot_froc(
     for (_, y), mark in zip((yardsticks if yardsticks is not None else YARDSTICKS[:0]).iterrows(), "s^DvP*X"*9):
         ax.plot(y.false_positives_per_scan, y.sensitivity, mark, mfc="none", color=".35", ms=6, ls="none", label=f"{y.source}: other data")
     ticks = 2.**np.arange(np.ceil(np.log2(low)), np.floor(np.log2(high)) + 1)
-    ax.set(xscale="log", xlim=(low, high), ylim=(0, 1.02), xlabel="false positives per scan", ylabel="lesion sensitivity")
+    ax.set(xscale="log", xlim=(low, high), ylim=(0, 1.02), xlabel="false positives per scan (band: 95 %, patients resampled)", ylabel="lesion sensitivity")
     ax.set_xticks(ticks, [str(Fraction(t)) for t in ticks])
     ax.minorticks_off(); ax.grid(alpha=.3); ax.legend(fontsize=7, loc="lower right")
     return ax
@@ -512,7 +513,7 @@ def error_atlas(
         rows = groups.indices.get(key, np.zeros(0, int))
         s = {k: np.bincount(index[rows], v[rows], minlength=len(names)) for k, v in flags.items()} | dict(n_cases=n_cases)
         out.append(dict(zip(by, key if len(by) > 1 else (key,))) | _atlas_row(s, settings))
-    out = pd.DataFrame(out).assign(n_patients=len(names), n_cases=len(cases) if cases is not None else pd.NA)
+    out = pd.DataFrame(out).astype({c: universe[c].dtype for c in by}).assign(n_patients=len(names), n_cases=len(cases) if cases is not None else pd.NA)
     return out[[c for c in out if c != "reason"] + ["reason"]]
 
 # %% ../nbs/24_froc.ipynb #871c9251
@@ -547,6 +548,11 @@ def _heat(ax, table, by, value, text, title, cmap, vmax):
     ax.set_yticks(range(len(grid)), grid.index, fontsize=7)
     ax.set_title(title, fontsize=8)
 
+def _without_empty(table, by):
+    "The table without classes in which nothing was found, missed or reported."
+    for c in by: table = table[table.groupby(c, observed=True)[["n_lesions", "n_reported"]].transform("sum").sum(axis=1) > 0]
+    return table.assign(**{c: table[c].cat.remove_unused_categories() for c in by if table[c].dtype == "category"})
+
 def _place_dots(ax, universe, method, extents, background):
     "Found, missed and false lesions on the normalised body."
     u = universe.merge(extents, on="case", how="left")
@@ -554,10 +560,11 @@ def _place_dots(ax, universe, method, extents, background):
     if background is not None: ax.imshow(background, cmap="Greys", origin="lower", extent=(0, 1, 0, 1), vmin=0, vmax=2.5, aspect="auto")
     own = u[method].to_numpy(bool)
     kinds = dict(found=(u.truth & own, "o", "#009E73", 14), missed=(u.truth & ~own, "X", "#D55E00", 30), false=(~u.truth & own, "^", "#0072B2", 22))
-    for name, (which, mark, colour, size) in kinds.items(): ax.scatter(across[which], up[which], size, colour, mark, lw=.4, edgecolors="w", label=f"{name} ({which.sum()})")
+    for name, (which, mark, colour, size) in kinds.items(): ax.scatter(across[which], up[which], size, colour, marker=mark, lw=.4, edgecolors="w", label=f"{name} ({which.sum()})")
     ax.set(xlim=(-.02, 1.02), ylim=(-.02, 1.02), xticks=[0, 1], yticks=[0, 1])
     ax.set_xticklabels(["R", "L"], fontsize=7); ax.set_yticklabels(["lowest\nbone", "highest\nbone"], fontsize=7)
     ax.set_title("where, from the front", fontsize=8)
+    ax.set_box_aspect(1.3)
     ax.legend(fontsize=7, loc="upper center", bbox_to_anchor=(.5, -.06), ncols=3, handletextpad=.2, columnspacing=.8)
 
 # %% ../nbs/24_froc.ipynb #77632dd2
@@ -568,10 +575,11 @@ def plot_error_atlas(
     extents: pd.DataFrame | None = None, # a row a case: case, z0, z1, x0, x1 as `body_extent` gives them; None: no picture of the body
     background: np.ndarray | None = None, # a picture of the body behind the dots, row 0 lowest, e.g. the mean of `normalised_projection`
 ): # matplotlib Figure
-    "Draw misses and false positives by two classes, and where they lie. Raises ValueError for missing columns, other than two classes or a case without extent."
+    "Draw misses and false positives by two classes, and where they lie. Raises ValueError for missing columns, other than two classes, no lesions or a case without extent."
     import matplotlib.pyplot as plt
     if len(by) != 2: raise ValueError(f"by must name two columns, got {by}")
-    table = error_atlas(universe, method, by, n_boot=100) if len(universe) else None
+    if not len(universe): raise ValueError("universe must hold at least one lesion to draw, got none")
+    table = _without_empty(error_atlas(universe, method, by, n_boot=100), by)
     if extents is not None and (unknown := sorted(set(universe.case) - set(extents.case))): raise ValueError(f"extents must have a row for every case; {unknown[0]} is missing")
     widths = [1, 1, .8][:2 + (extents is not None)]
     fig, axes = plt.subplots(1, len(widths), figsize=(2.9*sum(widths), 3.1), dpi=90, layout="constrained", width_ratios=widths)

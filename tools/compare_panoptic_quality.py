@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-N_PAIRS, THRESHOLD = 50, 0.5
+N_PAIRS = 50
+THRESHOLD = 0.5 + 1e-9  # panoptica matches from a threshold on, panoptic quality above 0.5, and an IoU of exactly 0.5 is not rare among small boxes
 NAMES = dict(n_matched="tp", n_false_positive="fp", n_missed="fn", pq="pq", sq="sq", rq="rq")  # ours: theirs
 
 def theirs(file):
@@ -38,7 +39,7 @@ def compare(python):
     ours = np.array([[panoptic_quality(*pair, iou=THRESHOLD)[name] for name in NAMES] for pair in pairs])
     gap = np.abs(np.nan_to_num(ours) - np.nan_to_num(np.array(answer["scores"])))
     n_same = int((gap[:, :3].max(1) == 0).sum())
-    print(f"panoptica {answer['version']}, IoU {THRESHOLD}: {n_same} of {N_PAIRS} pairs agree in matched, false and missed lesions ({int(ours[:, 0].sum())} matched in all); "
+    print(f"panoptica {answer['version']}, IoU above 0.5: {n_same} of {N_PAIRS} pairs agree in matched, false and missed lesions ({int(ours[:, 0].sum())} matched in all); "
           f"largest difference in PQ, SQ and RQ {gap[:, 3:].max():.0e}")
     return n_same == N_PAIRS and gap.max() < 1e-9
 
