@@ -12,21 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .bones import bone_table, regions
+from .bones import bone_scheme
 from .core import GeometryError
 
 # %% ../nbs/15_location.ipynb #cdcf7418
-_bears_weight = {"spine": True, "pelvis": True, "skull": False, "rib": False}
-
-def _scheme_table(scheme):
-    "A scheme as a table with at least id and region, each id once."
-    given = bone_table() if isinstance(scheme, str) and scheme == "totalsegmentator" else scheme
-    if isinstance(given, dict): given = pd.DataFrame({"id": list(given), "region": list(given.values())})
-    plain = given[given["region"].ne("unknown")] if isinstance(given, pd.DataFrame) and "region" in given else given
-    regions(np.zeros(0, int), plain)
-    if given["id"].duplicated().any(): raise ValueError(f"scheme must name each id once, got {given['id'][given['id'].duplicated()].tolist()} again")
-    return given
-
 def _level(name, region):
     'The vertebral level in a name: "L3", "S1", "sacrum", else "".'
     if region not in ("spine", "pelvis"): return ""
@@ -34,16 +23,11 @@ def _level(name, region):
     return f"{found[1][0]}{found[2]}" if found else "sacrum" if "sacrum" in name.lower() else ""
 
 def _bone_rows(scheme):
-    "The bones of a scheme, by id: name, region, weight_bearing (NA where it cannot be told), individual, level, rib (a rib proper, no sternum)."
-    given = _scheme_table(scheme).copy()
-    given["id"] = given["id"].astype(int)
-    if "name" not in given: given["name"] = [f"bone {i}" for i in given["id"]]
-    if "weight_bearing" not in given: given["weight_bearing"] = given["region"].map(_bears_weight)
-    individual = given["individual"] if "individual" in given else pd.Series(True, given.index)
-    return given[["id", "name", "region"]].assign(
-        weight_bearing=given["weight_bearing"].astype("boolean"), individual=individual.astype("boolean").fillna(True).astype(bool),
-        level=[_level(n, r) for n, r in zip(given["name"], given["region"])],
-        rib=given["region"].eq("rib") & ~given["name"].str.contains("sternum", case=False)).set_index("id").sort_index()
+    "The bones of a scheme, by id: name, region, weight_bearing, individual, level, rib (a rib proper, no sternum)."
+    known = bone_scheme(scheme)
+    level = [_level(n, r) for n, r in zip(known["name"], known["region"])]
+    rib = known["region"].eq("rib") & ~known["name"].str.contains("sternum", case=False)
+    return known.assign(level=level, rib=rib).set_index("id").sort_index()
 
 # %% ../nbs/15_location.ipynb #2f8654a2
 def _check_spacing(spacing_mm):
@@ -51,6 +35,10 @@ def _check_spacing(spacing_mm):
     if s.shape != (3,) or not np.isfinite(s).all() or (s <= 0).any():
         raise ValueError(f"spacing_mm must be three positive numbers (z, y, x) in mm, got {spacing_mm}")
     return s
+
+def _is_number(x):
+    "A finite number, no boolean."
+    return isinstance(x, (int, float, np.integer, np.floating)) and not isinstance(x, bool) and np.isfinite(x)
 
 def _check_map(array, name, hint):
     "A label map as an array: three axes, whole numbers ≥ 0."
@@ -68,16 +56,21 @@ def _check_pair(labels, bones):
     return labels, bones
 
 # %% ../nbs/15_location.ipynb #2fc2eb8e
+def _pixels(plane):
+    "Flat indices and values of the pixels of a slice that are above 0."
+    flat = plane.reshape(-1)
+    where = np.flatnonzero(flat > 0)
+    return where, flat[where]
+
 def _tally_slice(z, labels, bones):
     "The rows of one slice: lesion, z, id, n, one below the other in a (4, rows) array."
-    where = np.flatnonzero(labels)
-    key = labels.reshape(-1)[where].astype(np.int64) << 32
-    key, n = np.unique(key | bones.reshape(-1)[where].astype(np.int64), return_counts=True)
+    where, lesion = _pixels(labels)
+    key, n = np.unique(lesion.astype(np.int64) << 32 | bones.reshape(-1)[where].astype(np.int64), return_counts=True)
     return np.stack([key >> 32, np.full(len(key), z), key & 0xFFFFFFFF, n])
 
 def _tally(labels, bones):
     "How many voxels each lesion shares with each label of the bone map (0 too) in each slice: columns lesion, z, id, n."
-    rows = [np.zeros((4, 0), np.int64)] + [_tally_slice(z, a, b) for z, (a, b) in enumerate(zip(labels, bones)) if a.any()]
+    rows = [np.zeros((4, 0), np.int64)] + [_tally_slice(z, a, b) for z, (a, b) in enumerate(zip(labels, bones)) if labels.size]
     return pd.DataFrame(np.concatenate(rows, 1).T, columns=["lesion", "z", "id", "n"])
 
 # %% ../nbs/15_location.ipynb #f056b9c5
@@ -130,8 +123,7 @@ def _voxels_of(labels, tally, lesions):
     slices = tally.z[tally.lesion.isin(lesions)].unique()
     wanted, parts = np.sort(np.asarray(lesions)), []
     for z in slices:
-        where = np.flatnonzero(labels[z])
-        lesion = labels[z].reshape(-1)[where]
+        where, lesion = _pixels(labels[z])
         keep = np.isin(lesion, wanted)
         parts.append(np.stack([lesion[keep], np.full(keep.sum(), z), where[keep]]).astype(np.int32))
     found = np.concatenate(parts, 1)
@@ -166,7 +158,7 @@ def locate_lesions(
 ) -> pd.DataFrame: # a row a lesion: lesion, bone_id (NA: none), bone, region, region_confidence (NaN: unknown), weight_bearing, level, bone_distance_mm, located_by; no lesions, no rows
     "Name each lesion's bone and region. Raises GeometryError for different grids, ValueError for values out of range, TypeError for maps that are no whole numbers."
     (labels, bones), spacing_mm, known = _check_pair(labels, bones), _check_spacing(spacing_mm), _bone_rows(scheme)
-    if not (np.isscalar(within_mm) and np.isfinite(within_mm) and within_mm >= 0): raise ValueError(f"within_mm must be a finite number ≥ 0, got {within_mm!r}")
+    if not (_is_number(within_mm) and within_mm >= 0): raise ValueError(f"within_mm must be a finite number ≥ 0, got {within_mm!r}")
     tally = _tally(labels, bones)
     lesions, shared = np.unique(tally.lesion), _share_regions(tally, known)
     near = _nearest_rows(labels, tally, np.setdiff1d(lesions, shared.lesion), bones, known, spacing_mm, within_mm)
@@ -184,8 +176,7 @@ class DiffuseRule:
     def __post_init__(self):
         for name, low, high in (("fraction", 0, 1), ("min_section_mm2", 0, np.inf), ("min_section_share", 0, 1), ("rib_length_mm", 0, np.inf)):
             value = getattr(self, name)
-            number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and np.isfinite(value)
-            if not number or not low <= value <= high or (name == "fraction" and not value):
+            if not _is_number(value) or not low <= value <= high or (name == "fraction" and not value):
                 raise ValueError(f"{name} must be a number {'above' if name == 'fraction' else 'from'} {low}" + f" to {high}"*(high == 1) + f", got {value!r}")
 
 LITERAL_RULE = DiffuseRule(min_section_mm2=0, min_section_share=0, rib_length_mm=0) # any slice, no floors, ribs like others
@@ -210,6 +201,8 @@ def _cut(bones, ids):
 # %% ../nbs/15_location.ipynb #83c8af0b
 def _cover(tally, located, known, areas):
     "Slice by slice for each lesion with a bone: lesion, z, id, covered, section (voxels), fraction, and the largest section of the bone."
+    gone = areas.columns[areas.sum() == 0].tolist()
+    if gone: raise ValueError(f"located must name bones that are in bones, got bone_id {gone}; locate the lesions in this bone map")
     t = tally.assign(own=tally.lesion.map(located.set_index("lesion").bone_id.astype(float)))
     inside = t.id == t.own
     t = t[t.own.notna() & (inside | ~t.id.isin(known.index))].assign(outside=t.n.where(~inside, 0))
@@ -252,7 +245,7 @@ def _along_rib(z, fraction, voxels, spacing_mm, rule):
     "(largest fraction covered over the length that the rule asks of a rib, or NaN; the slice where; the length covered at the rule's fraction)."
     steps = np.unique(fraction)
     run_at = lambda f: _longest_mm(z[fraction >= f], voxels, spacing_mm)
-    enough, short = -1, len(steps)
+    enough, short = -1, len(steps) if run_at(0)[0] >= rule.rib_length_mm - 1e-9 else 0
     while short - enough > 1:
         middle = (enough + short)//2
         if run_at(steps[middle])[0] >= rule.rib_length_mm - 1e-9: enough = middle
@@ -285,8 +278,9 @@ def _why(row, rule):
     "What there is to know about one answer."
     if pd.isna(row.bone_id): return "the bone is unknown"
     if not row.individual: return "the bone map has no individual bones"
-    said = [f"covers {rule.fraction:.0%} over {row.length_mm:.0f} mm of the rib, {rule.rib_length_mm:g} mm asked"] if row.length_mm == row.length_mm else []
-    if row.by_section and np.isnan(row.diffuse_fraction): said.append("no section of the bone here is large enough to count")
+    along = row.length_mm == row.length_mm
+    said = [f"covers {rule.fraction:.0%} over {row.length_mm:.0f} mm of the rib, {rule.rib_length_mm:g} mm asked"] if along else []
+    if not along and np.isnan(row.diffuse_fraction): said.append("no section of the bone here is large enough to count")
     if row.cut: said.append("the scan may cut the bone: its border is reached")
     return "; ".join(said)
 
@@ -295,7 +289,7 @@ def _check_located(located, tally, known):
     missing = {"lesion", "bone_id"} - set(getattr(located, "columns", ()))
     if missing: raise ValueError(f"located must be a table that locate_lesions gave; it lacks {', '.join(sorted(missing))}")
     if sorted(located.lesion) != np.unique(tally.lesion).tolist(): raise ValueError("located must have one row for each lesion of labels; locate these labels again")
-    strange = sorted(set(located.bone_id.dropna()) - set(known.index))
+    strange = sorted(set(located.bone_id.dropna().astype(int).tolist()) - set(known.index))
     if strange: raise ValueError(f"located must name bones of the scheme, got bone_id {strange}; give both functions the same scheme")
     return located[["lesion", "bone_id"]].sort_values("lesion", ignore_index=True)
 
@@ -318,6 +312,6 @@ def diffuse_lesions(
     cover = _cover(tally, asked, known, _areas(bones, ids))
     in_rib = cover.lesion.isin(t.lesion[t.rib])
     found = [_of_section(cover[~in_rib], spacing_mm[1]*spacing_mm[2], rule), _of_ribs(cover[in_rib], labels, tally, bones, known, spacing_mm, rule)]
-    t = t.merge(pd.concat(found).astype({"diffuse_fraction": float}), on="lesion", how="left").assign(by_section=~t.rib, cut=t.bone_id.isin(_cut(bones, ids)))
+    t = t.merge(pd.concat(found).astype({"diffuse_fraction": float}), on="lesion", how="left").assign(cut=t.bone_id.isin(_cut(bones, ids)))
     t = t.assign(diffuse=(t.diffuse_fraction >= rule.fraction).astype("boolean").where(t.individual), diffuse_reason=[_why(row, rule) for row in t.itertuples()])
     return t[list(_diffuse)].astype(_diffuse)
