@@ -15,18 +15,13 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 
+from .agreement import _wilson
 from .bones import REGIONS
 from .core import GeometryError
+from .metrics import _label_map
 from .stats import FewPatientsWarning, weights_ci
 
 # %% ../nbs/24_froc.ipynb #bb364a0a
-def _check_label_map(x, name):
-    x = np.asarray(x)
-    if x.dtype.kind not in "iu" or x.dtype == np.uint8:
-        raise TypeError(f"{name} must be a label map (int32, 0 background), got {x.dtype}; label the mask first (bonemets.lesions.label_lesions)")
-    if x.size and x.min() < 0: raise ValueError(f"{name} must hold labels ≥ 0, got {x.min()}")
-    return x
-
 def _check_grid(array, truth, name):
     if array.shape != truth.shape: raise GeometryError(f"{name} must lie on truth_labels' grid {truth.shape}, got {array.shape}; resample it first")
     return array
@@ -39,8 +34,8 @@ def _voxels(labels):
 # %% ../nbs/24_froc.ipynb #13b497a9
 def _touching(truth_labels, pred_labels):
     "Pairs of lesions with a voxel in common (columns truth, pred, n_voxels, iou), and the sizes of the truth's and of the predicted lesions by number."
-    truth = _check_label_map(truth_labels, "truth_labels")
-    pred = _check_grid(_check_label_map(pred_labels, "pred_labels"), truth, "pred_labels")
+    truth = _label_map(truth_labels, "truth_labels")
+    pred = _check_grid(_label_map(pred_labels, "pred_labels"), truth, "pred_labels")
     (t_at, t_ids, t_index, t_n), (p_at, p_ids, p_index, p_n) = _voxels(truth), _voxels(pred)
     _, i, j = np.intersect1d(t_at, p_at, assume_unique=True, return_indices=True)
     key, n = np.unique(t_index[i]*len(p_ids) + p_index[j], return_counts=True)
@@ -173,15 +168,16 @@ def gather_cases(
     iou_threshold: float = 0.5, # least IoU for "iou" and "one_to_one", above 0, at most 1
 ) -> tuple: # candidates (a row a predicted lesion), cases (a row a scan: patient, case, n_lesions, n_found, n_predicted, n_correct, recall … rq, reason)
     "The two tables of one method's study. Raises ValueError for a case that lacks something or comes twice, and what `lesion_candidates` raises."
-    tables, rows = [pd.DataFrame({k: pd.Series(dtype=t) for k, t in _CANDIDATES.items()})], []
+    tables, rows, seen = [pd.DataFrame({k: pd.Series(dtype=t) for k, t in _CANDIDATES.items()})], [], set()
     for given in cases:
         if missing := {"patient", "case", "truth", "pred"} - given.keys(): raise ValueError(f"cases must give patient, case, truth and pred; missing: {', '.join(sorted(missing))}")
         who = dict(patient=given["patient"], case=given["case"])
-        if who["case"] in [r["case"] for r in rows]: raise ValueError(f"cases must hold each case once; twice: {who['case']}")
+        if who["case"] in seen: raise ValueError(f"cases must hold each case once; twice: {who['case']}")
         pairs, n_truth, n_pred = _touching(given["truth"], given["pred"])
         found = _candidate_table(pairs, n_pred, _scores(given["pred"], given.get("probability"), score, n_pred), match, iou_threshold)
         tables += [found.assign(**who)[list(_CANDIDATES)]] if len(found) else []
         rows.append(who | _case_row(_count(pairs, n_truth, n_pred, match, iou_threshold)))
+        seen.add(who["case"])
     wanted = ["patient", "case", *_COUNTS, *_MEASURES, "reason"]
     return pd.concat(tables[len(tables) > 1:], ignore_index=True), pd.DataFrame(rows, columns=wanted)
 
@@ -254,14 +250,6 @@ def froc(
 # %% ../nbs/24_froc.ipynb #e2122304
 LUNA16_RATES = (1/8, 1/4, 1/2, 1, 2, 4, 8)  # false positives per scan at which LUNA16 reads the sensitivity
 
-def _wilson(k, n, level):
-    "Wilson's score interval for k of n; NaN for n = 0."
-    from scipy.special import ndtri
-    if not n > 0: return np.nan, np.nan
-    z, p = ndtri((1 + level)/2), k/n
-    middle, half = p + z**2/(2*n), z*np.sqrt(p*(1 - p)/n + z**2/(4*n**2))
-    return (middle - half)/(1 + z**2/n), (middle + half)/(1 + z**2/n)
-
 def _place(per_scan, rate):
     "The last threshold with at most `rate` false positives per scan, for each row of (m, K)."
     return (per_scan <= rate*(1 + 1e-12) + 1e-12).sum(1) - 1
@@ -311,7 +299,7 @@ def _rate_row(steps, rate, ci, level):
     low, high = _wilson(ci.value*n, n, level) if n else (np.nan, np.nan)
     why = "no lesion in these cases" if not n else "; ".join(filter(None, [_beyond(steps, rate), ci.reason]))
     return dict(name=str(Fraction(rate).limit_denominator(64)), false_positives_per_scan=rate, sensitivity=ci.value, low=ci.low, high=ci.high, interval=ci.method,
-                naive_low=low, naive_high=high, threshold=steps.threshold[at], n_found=found, n_missed=n - found, n_false=int(steps.false[:, at].sum()), reason=why)
+                naive_wilson_low=low, naive_wilson_high=high, threshold=steps.threshold[at], n_found=found, n_missed=n - found, n_false=int(steps.false[:, at].sum()), reason=why)
 
 def sensitivity_at(
     candidates: pd.DataFrame, # a row a predicted lesion, as `gather_cases` gives it
@@ -322,7 +310,7 @@ def sensitivity_at(
     level: float = 0.95, # level of the intervals
     method: str = "bca_t", # kind of bootstrap interval, see `bonemets.stats.weights_ci`; the default by the coverage below
     seed: int = 0, # ≥ 0
-) -> pd.DataFrame: # a row a rate and one for the mean: name, false_positives_per_scan, sensitivity, low, high, interval, naive_low, naive_high (Wilson), threshold, n_…, reason
+) -> pd.DataFrame: # a row a rate and one for the mean: name, false_positives_per_scan, sensitivity, low, high, interval, naive_wilson_low, naive_wilson_high, threshold, n_…, reason
     "Sensitivity at given false positives per scan. Raises ValueError for rates below 0 or tables that don't fit each other; warns below 10 patients."
     rates = [float(r) for r in rates]
     if not rates or not all(np.isfinite(r) and r >= 0 for r in rates): raise ValueError(f"rates must be false positives per scan ≥ 0, got {rates}")
@@ -407,7 +395,8 @@ def _measure_row(measure, rows, sums, total, settings):
     low, high, name = _naive(measure, total, settings["level"])
     scored = rows[measure] if measure == "false_positives_per_scan" else rows.loc[rows.n_lesions > 0, measure].dropna()
     why = "; ".join(dict.fromkeys(filter(None, [_undefined(measure, total), ci.reason])))
-    return dict(measure=measure, value=ci.value, low=ci.low, high=ci.high, interval=ci.method, naive_low=low, naive_high=high, naive=name,
+    ends = np.clip([ci.low, ci.high], 0, None if measure == "false_positives_per_scan" else 1)
+    return dict(measure=measure, value=ci.value, low=ends[0], high=ends[1], interval=ci.method, naive_low=low, naive_high=high, naive=name,
                 case_mean=scored.mean(), case_sd=scored.std(), n_scored=len(scored), reason=why)
 
 # %% ../nbs/24_froc.ipynb #9f8bfb1c
@@ -469,6 +458,19 @@ def _check_atlas(universe, method, by, cases):
     if unknown := sorted(set(universe.case) - set(cases.case)): raise ValueError(f"cases must have a row for every scan; universe has the case {unknown[0]}, cases does not")
     if cases.case.duplicated().any(): raise ValueError(f"cases must hold each case once; twice: {cases.case[cases.case.duplicated()].iloc[0]}")
 
+_ATLAS = ("n_lesions", "n_missed", "miss_rate", "miss_low", "miss_high", "miss_naive_wilson_low", "miss_naive_wilson_high", "n_reported", "n_false", "false_share",
+          "false_per_scan", "false_low", "false_high", "n_patients_with", "reason")
+
+def _as_text(table):
+    "Patients and cases as text, as in the universe."
+    return table.assign(**{c: table[c].astype(str) for c in ("patient", "case") if c in table})
+
+def _with_classes(universe, by):
+    "The universe with its classes, and 'unknown' for what isn't known in the columns `by`, so that no lesion is left out."
+    if not {"size_class", "volume_class", "density_class"} <= set(universe): universe = lesion_classes(universe)
+    fill = {c: universe[c].astype(object).where(universe[c].notna(), "unknown") for c in by if c in universe and universe[c].isna().any()}
+    return _as_text(universe.assign(**fill).reset_index(drop=True))
+
 def _rate(s, num, den, settings):
     "A pooled rate with its patient bootstrap interval."
     def estimate(w):
@@ -483,9 +485,9 @@ def _atlas_row(s, settings):
     naive = _wilson(n["n_missed"], n["n_lesions"], settings["level"])
     why = ["" if n["n_lesions"] else "no truth lesion in this class", "" if n["n_cases"] else "false_per_scan needs cases"]
     why += [f"miss_rate: {miss.reason}" if n["n_lesions"] and miss.reason else "", f"false_per_scan: {false.reason}" if n["n_cases"] and false.reason else ""]
-    return dict(n_lesions=n["n_lesions"], n_missed=n["n_missed"], miss_rate=miss.value, miss_low=miss.low, miss_high=miss.high, miss_naive_low=naive[0], miss_naive_high=naive[1],
-                n_reported=n["n_reported"], n_false=n["n_false"], false_share=n["n_false"]/n["n_reported"] if n["n_reported"] else np.nan,
-                false_per_scan=false.value, false_low=false.low, false_high=false.high, n_patients_with=int((s["n_lesions"] > 0).sum()), reason="; ".join(filter(None, why)))
+    values = (n["n_lesions"], n["n_missed"], miss.value, miss.low, miss.high, *naive, n["n_reported"], n["n_false"], n["n_false"]/n["n_reported"] if n["n_reported"] else np.nan,
+              false.value, false.low, false.high, int((s["n_lesions"] > 0).sum()), "; ".join(filter(None, why)))
+    return dict(zip(_ATLAS, values))
 
 # %% ../nbs/24_froc.ipynb #cefe6a30
 def error_atlas(
@@ -499,22 +501,23 @@ def error_atlas(
 ) -> pd.DataFrame: # a row a class: n_lesions, n_missed, miss_rate with intervals, n_reported, n_false, false_share, false_per_scan with interval, n_patients_with, n_patients, n_cases, reason
     "Misses and false positives by class. Raises ValueError for missing columns or a case that `cases` lacks; warns below 10 patients."
     by = [by] if isinstance(by, str) else list(by)
-    universe = universe if {"size_class", "volume_class", "density_class"} <= set(universe) else lesion_classes(universe)
+    universe, cases = _with_classes(universe, by), None if cases is None else _as_text(cases)
     _check_atlas(universe, method, by, cases)
     scans = universe[["patient", "case"]].drop_duplicates() if cases is None else cases
     names = pd.unique(scans.patient)
     index, truth, own = pd.Index(names).get_indexer(universe.patient), universe.truth.to_numpy(bool), universe[method].to_numpy(bool)
     flags = dict(n_lesions=truth, n_missed=truth & ~own, n_reported=own, n_false=own & ~truth)
     n_cases = scans.groupby("patient").size().reindex(names).to_numpy(float)*(cases is not None)
-    settings, out = dict(n_boot=n_boot, level=level, seed=seed, method="bca_t"), []
+    settings, groups, out = dict(n_boot=n_boot, level=level, seed=seed, method="bca_t"), universe.groupby(by, observed=False), []
     _warn_few(len(names))
-    groups = universe.reset_index(drop=True).groupby(by, observed=False)
     for key in groups.size().index:
         rows = groups.indices.get(key, np.zeros(0, int))
         s = {k: np.bincount(index[rows], v[rows], minlength=len(names)) for k, v in flags.items()} | dict(n_cases=n_cases)
         out.append(dict(zip(by, key if len(by) > 1 else (key,))) | _atlas_row(s, settings))
-    out = pd.DataFrame(out).astype({c: universe[c].dtype for c in by}).assign(n_patients=len(names), n_cases=len(cases) if cases is not None else pd.NA)
-    return out[[c for c in out if c != "reason"] + ["reason"]]
+    out = pd.DataFrame(out, columns=[*by, *_ATLAS]).astype({c: universe[c].dtype for c in by})
+    out.insert(len(out.columns) - 1, "n_patients", len(names))
+    out.insert(len(out.columns) - 1, "n_cases", len(cases) if cases is not None else pd.NA)
+    return out
 
 # %% ../nbs/24_froc.ipynb #871c9251
 def body_extent(
@@ -555,7 +558,7 @@ def _without_empty(table, by):
 
 def _place_dots(ax, universe, method, extents, background):
     "Found, missed and false lesions on the normalised body."
-    u = universe.merge(extents, on="case", how="left")
+    u = _as_text(universe).merge(_as_text(extents), on="case", how="left")
     across, up = (u.centroid_x + .5 - u.x0)/(u.x1 - u.x0), (u.centroid_z + .5 - u.z0)/(u.z1 - u.z0)
     if background is not None: ax.imshow(background, cmap="Greys", origin="lower", extent=(0, 1, 0, 1), vmin=0, vmax=2.5, aspect="auto")
     own = u[method].to_numpy(bool)
@@ -580,7 +583,7 @@ def plot_error_atlas(
     if len(by) != 2: raise ValueError(f"by must name two columns, got {by}")
     if not len(universe): raise ValueError("universe must hold at least one lesion to draw, got none")
     table = _without_empty(error_atlas(universe, method, by, n_boot=100), by)
-    if extents is not None and (unknown := sorted(set(universe.case) - set(extents.case))): raise ValueError(f"extents must have a row for every case; {unknown[0]} is missing")
+    if extents is not None and (unknown := sorted(set(universe.case.astype(str)) - set(extents.case.astype(str)))): raise ValueError(f"extents must have a row for every case; {unknown[0]} is missing")
     widths = [1, 1, .8][:2 + (extents is not None)]
     fig, axes = plt.subplots(1, len(widths), figsize=(2.9*sum(widths), 3.1), dpi=90, layout="constrained", width_ratios=widths)
     misses = [f"{m}/{n}" if n else "" for m, n in zip(table.n_missed, table.n_lesions)]
