@@ -136,14 +136,16 @@ def _scores(pred, probability, score, n_pred):
     probability = _check_grid(np.asarray(probability), np.asarray(pred), "probability")
     where, _, index, n = _voxels(np.asarray(pred))
     p = probability.ravel()[where][np.argsort(index, kind="stable")].astype(float)
-    if not ((p >= 0) & (p <= 1)).all(): raise ValueError(f"probability must lie in 0…1 without NaN inside the lesions, got values from {p.min()} to {p.max()}")
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"probability must lie in 0…1 without NaN inside the lesions, got values from {p.min()} to {p.max()}")
     return _REDUCE[score](p, np.r_[0, np.cumsum(n)[:-1]])/(n if score == "mean" else 1)
 
 def _candidate_table(pairs, n_pred, scores, match, iou_threshold):
     hits = _hits(pairs, match, iou_threshold).groupby("pred").truth.agg(tuple)
     found = pd.Series([hits.get(i, ()) for i in n_pred.index], dtype=object)
     best = pairs.groupby("pred").iou.max().reindex(n_pred.index).fillna(0)
-    return pd.DataFrame(dict(lesion=n_pred.index.to_numpy("int64"), n_voxels=n_pred.to_numpy("int64"), score=scores, truth_lesions=found, best_iou=best.to_numpy(float)))
+    return pd.DataFrame(dict(lesion=n_pred.index.to_numpy("int64"), n_voxels=n_pred.to_numpy("int64"), score=scores, truth_lesions=found,
+                             best_iou=best.to_numpy(float)))
 
 # %% ../nbs/24_froc.ipynb #84e7f5c7
 def lesion_candidates(
@@ -154,7 +156,9 @@ def lesion_candidates(
     match: str = "overlap", # when a lesion is hit: "overlap", "iou" or "one_to_one"
     iou_threshold: float = 0.5, # least IoU for "iou" and "one_to_one", above 0, at most 1
 ) -> pd.DataFrame: # a row a predicted lesion: lesion, n_voxels, score, truth_lesions (tuple of those hit, empty for a false positive), best_iou; none: no rows
-    "The predicted lesions of one case, with what they hit. Raises TypeError for masks, ValueError for labels, rules or probabilities out of range, GeometryError for two grids."
+    """The predicted lesions of one case, with what they hit.
+
+    Raises TypeError for masks, ValueError for labels, rules or probabilities out of range, GeometryError for two grids."""
     pairs, _, n_pred = _touching(truth_labels, pred_labels)
     return _candidate_table(pairs, n_pred, _scores(pred_labels, probability, score, n_pred), match, iou_threshold)
 
@@ -170,7 +174,8 @@ def gather_cases(
     "The two tables of one method's study. Raises ValueError for a case that lacks something or comes twice, and what `lesion_candidates` raises."
     tables, rows, seen = [pd.DataFrame({k: pd.Series(dtype=t) for k, t in _CANDIDATES.items()})], [], set()
     for given in cases:
-        if missing := {"patient", "case", "truth", "pred"} - given.keys(): raise ValueError(f"cases must give patient, case, truth and pred; missing: {', '.join(sorted(missing))}")
+        if missing := {"patient", "case", "truth", "pred"} - given.keys():
+            raise ValueError(f"cases must give patient, case, truth and pred; missing: {', '.join(sorted(missing))}")
         who = dict(patient=given["patient"], case=given["case"])
         if who["case"] in seen: raise ValueError(f"cases must hold each case once; twice: {who['case']}")
         pairs, n_truth, n_pred = _touching(given["truth"], given["pred"])
@@ -193,12 +198,15 @@ def _check_study(candidates, cases):
     if cases.case.duplicated().any(): raise ValueError(f"cases must hold each case once; twice: {cases.case[cases.case.duplicated()].iloc[0]}")
     if cases.patient.isna().any(): raise ValueError(f"cases must name the patient of every scan; {int(cases.patient.isna().sum())} have none")
     n = candidates.groupby("case").size()
-    if unknown := sorted(set(n.index) - set(cases.case)): raise ValueError(f"cases must have a row for every scan; candidates has the case {unknown[0]}, cases does not")
+    if unknown := sorted(set(n.index) - set(cases.case)):
+        raise ValueError(f"cases must have a row for every scan; candidates has the case {unknown[0]}, cases does not")
     off = cases[cases.n_predicted.to_numpy() != n.reindex(cases.case, fill_value=0).to_numpy()]
     if len(off):
         case = off.case.iloc[0]
-        raise ValueError(f"candidates must have n_predicted rows for every case: {case} has {n.get(case, 0)}, cases says {off.n_predicted.iloc[0]}; make both tables anew from the same label maps")
-    if candidates.score.isna().any(): raise ValueError("candidates must have scores; give gather_cases a probability map, or use summarise_lesions for the one operating point")
+        raise ValueError(f"candidates must have n_predicted rows for every case: {case} has {n.get(case, 0)}, cases says {off.n_predicted.iloc[0]}; "
+                         "make both tables anew from the same label maps")
+    if candidates.score.isna().any():
+        raise ValueError("candidates must have scores; give gather_cases a probability map, or use summarise_lesions for the one operating point")
 
 # %% ../nbs/24_froc.ipynb #f68c89eb
 @dataclass(frozen=True)
@@ -221,25 +229,29 @@ def _cumulative(patient, score, threshold, n):
     np.add.at(out, (patient, np.searchsorted(-threshold, -score)), 1)
     return out.cumsum(1)
 
-def _steps(candidates, cases):
-    _check_study(candidates, cases)
-    patient, names = pd.factorize(cases.patient)
-    of_case = dict(zip(cases.case, patient))
+def _best_scores(candidates, cases):
+    "The best score of each truth lesion that is hit: a Series by case and lesion."
     hits = candidates.explode("truth_lesions").dropna(subset=["truth_lesions"]).groupby(["case", "truth_lesions"]).score.max()
     n_hit = hits.groupby(level="case").size().reindex(cases.case, fill_value=0).to_numpy()
-    if (n_hit > cases.n_lesions.to_numpy()).any(): raise ValueError(f"cases has fewer lesions than its candidates hit in {cases.case[n_hit > cases.n_lesions.to_numpy()].iloc[0]}")
-    false = candidates[candidates.truth_lesions.map(len) == 0]
+    if (over := n_hit > cases.n_lesions.to_numpy()).any(): raise ValueError(f"cases has fewer lesions than its candidates hit in {cases.case[over].iloc[0]}")
+    return hits
+
+def _steps(candidates, cases):
+    "Both tables, checked, as counts by patient and threshold."
+    _check_study(candidates, cases)
+    patient, names = pd.factorize(cases.patient)
+    of_case, n = dict(zip(cases.case, patient)), len(names)
     threshold = np.r_[np.inf, np.sort(candidates.score.astype(float).unique())[::-1]]
-    which = lambda case: np.array([of_case[c] for c in case], int)
-    found = _cumulative(which(hits.index.get_level_values("case")), hits.to_numpy(float), threshold, len(names))
-    total = lambda v: np.bincount(patient, v, minlength=len(names)).astype(float)
-    return _Steps(threshold, found, _cumulative(which(false.case), false.score.to_numpy(float), threshold, len(names)), total(cases.n_lesions), total(np.ones(len(cases))))
+    count = lambda case, score: _cumulative(np.array([of_case[c] for c in case], int), score.to_numpy(float), threshold, n)
+    hits, false = _best_scores(candidates, cases), candidates[candidates.truth_lesions.map(len) == 0]
+    total = lambda v: np.bincount(patient, v, minlength=n).astype(float)
+    return _Steps(threshold, count(hits.index.get_level_values("case"), hits), count(false.case, false.score), total(cases.n_lesions), total(np.ones(len(cases))))
 
 # %% ../nbs/24_froc.ipynb #738a8c8e
 def froc(
     candidates: pd.DataFrame, # a row a predicted lesion, as `gather_cases` gives it: case, score, truth_lesions
     cases: pd.DataFrame, # a row a scan, also those without lesions and candidates: patient, case, n_lesions, n_predicted
-) -> pd.DataFrame: # a row a threshold, descending from infinity: threshold, sensitivity (NaN without lesions), false_positives_per_scan, n_found, n_missed, n_false, n_lesions, n_cases, n_patients
+) -> pd.DataFrame: # a row a threshold, descending from infinity: threshold, sensitivity (NaN without lesions), false_positives_per_scan, n_found, n_missed, …
     "The free-response ROC curve, pooled over all scans. Raises ValueError for tables that lack columns, scores or rows, or don't fit each other."
     s = _steps(candidates, cases)
     sensitivity, per_scan = (v[0] for v in s.rates(np.ones((1, len(s.n_cases)))))
@@ -298,9 +310,17 @@ def _rate_row(steps, rate, ci, level):
     found = int(steps.found[:, at].sum())
     low, high = _wilson(ci.value*n, n, level) if n else (np.nan, np.nan)
     why = "no lesion in these cases" if not n else "; ".join(filter(None, [_beyond(steps, rate), ci.reason]))
-    return dict(name=str(Fraction(rate).limit_denominator(64)), false_positives_per_scan=rate, sensitivity=ci.value, low=ci.low, high=ci.high, interval=ci.method,
-                naive_wilson_low=low, naive_wilson_high=high, threshold=steps.threshold[at], n_found=found, n_missed=n - found, n_false=int(steps.false[:, at].sum()), reason=why)
+    return dict(name=str(Fraction(rate).limit_denominator(64)), false_positives_per_scan=rate, sensitivity=ci.value, low=ci.low, high=ci.high,
+                interval=ci.method, naive_wilson_low=low, naive_wilson_high=high, threshold=steps.threshold[at],
+                n_found=found, n_missed=n - found, n_false=int(steps.false[:, at].sum()), reason=why)
 
+def _check_rates(rates, interpolate):
+    rates = [float(r) for r in rates]
+    if not rates or not all(np.isfinite(r) and r >= 0 for r in rates): raise ValueError(f"rates must be false positives per scan ≥ 0, got {rates}")
+    if interpolate not in ("step", "linear"): raise ValueError(f"interpolate must be 'step' or 'linear', got {interpolate!r}")
+    return rates
+
+# %% ../nbs/24_froc.ipynb #5c4f8a37
 def sensitivity_at(
     candidates: pd.DataFrame, # a row a predicted lesion, as `gather_cases` gives it
     cases: pd.DataFrame, # a row a scan, also those without lesions and candidates
@@ -310,17 +330,15 @@ def sensitivity_at(
     level: float = 0.95, # level of the intervals
     method: str = "bca_t", # kind of bootstrap interval, see `bonemets.stats.weights_ci`; the default by the coverage below
     seed: int = 0, # ≥ 0
-) -> pd.DataFrame: # a row a rate and one for the mean: name, false_positives_per_scan, sensitivity, low, high, interval, naive_wilson_low, naive_wilson_high, threshold, n_…, reason
+) -> pd.DataFrame: # a row a rate and one for their mean: name, false_positives_per_scan, sensitivity, low, high, interval, naive_wilson_low, …, threshold, n_…, reason
     "Sensitivity at given false positives per scan. Raises ValueError for rates below 0 or tables that don't fit each other; warns below 10 patients."
-    rates = [float(r) for r in rates]
-    if not rates or not all(np.isfinite(r) and r >= 0 for r in rates): raise ValueError(f"rates must be false positives per scan ≥ 0, got {rates}")
-    if interpolate not in ("step", "linear"): raise ValueError(f"interpolate must be 'step' or 'linear', got {interpolate!r}")
-    steps = _steps(candidates, cases)
+    rates, steps = _check_rates(rates, interpolate), _steps(candidates, cases)
     estimate, n = _at_rates(steps, rates, interpolate), len(steps.n_cases)
     _warn_few(n)
     cis = [_quietly(lambda w, i=i: estimate(w)[:, i], n, n_boot=n_boot, level=level, method=method, seed=seed) for i in range(len(rates) + 1)]
     rows, m = [_rate_row(steps, rate, ci, level) for rate, ci in zip(rates, cis)], cis[-1]
-    rows.append(dict(name="mean", sensitivity=m.value, low=m.low, high=m.high, interval=m.method, reason=m.reason if steps.n_lesions.sum() else "no lesion in these cases"))
+    why = m.reason if steps.n_lesions.sum() else "no lesion in these cases"
+    rows.append(dict(name="mean", sensitivity=m.value, low=m.low, high=m.high, interval=m.method, reason=why))
     out = pd.DataFrame(rows).assign(n_lesions=int(steps.n_lesions.sum()), n_cases=len(cases), n_patients=n)
     return out.astype({c: "Int64" for c in ("n_found", "n_missed", "n_false")})[[c for c in out if c != "reason"] + ["reason"]]
 
@@ -405,11 +423,14 @@ def summarise_lesions(
     n_boot: int = 2000, # resamples of patients, ≥ 100
     level: float = 0.95, # level of the intervals
     seed: int = 0, # ≥ 0
-) -> pd.DataFrame: # a row a method and measure: value (pooled), low, high, interval, naive_low, naive_high, naive, case_mean, case_sd, n_scored, n_patients, n_cases, n_lesions, n_missed, n_false_positive, reason
-    "Recall, precision, F1, panoptic quality and false positives per scan of a study. Raises ValueError for missing columns or double cases; warns below 10 patients."
+) -> pd.DataFrame: # a row a method and measure: value (pooled), low, high, interval, naive_low, naive_high, naive (whose), case_mean, case_sd, n_…, reason
+    """Recall, precision, F1, panoptic quality and false positives per scan of a study.
+
+    Raises ValueError for missing columns or double cases; warns below 10 patients."""
     _missing_columns(cases, "cases", ("patient", "case", *_COUNTS, *_MEASURES))
     cases, out = cases if "method" in cases else cases.assign(method=""), []
-    if cases.duplicated(["method", "case"]).any(): raise ValueError(f"cases must have one row a method and case; twice: {cases.case[cases.duplicated(['method', 'case'])].iloc[0]}")
+    twice = cases[cases.duplicated(["method", "case"])]
+    if len(twice): raise ValueError(f"cases must have one row a method and case; twice: {twice.case.iloc[0]}")
     for method, rows in cases.groupby("method", sort=False):
         sums = rows.assign(n_cases=1).groupby("patient")[[*_COUNTS, "n_cases"]].sum()
         total, sums = sums.sum().to_dict(), {k: v.to_numpy(float) for k, v in sums.items()}
@@ -428,7 +449,8 @@ def _intervals(edges, unit):
 def _cut(values, edges, unit, name, prefixes=()):
     "Ordered classes [edge, next edge) of values; NaN is 'unknown'."
     edges = [float(e) for e in edges]
-    if not edges or not np.isfinite(edges).all() or (np.diff(edges) <= 0).any(): raise ValueError(f"{name} must be finite edges in ascending order, got {edges}")
+    if not edges or not np.isfinite(edges).all() or (np.diff(edges) <= 0).any():
+        raise ValueError(f"{name} must be finite edges in ascending order, got {edges}")
     labels = _intervals(edges, unit)
     if len(prefixes) == len(labels): labels = [f"{p} ({l})" for p, l in zip(prefixes, labels)]
     cut = pd.cut(values.astype(float), [-np.inf, *edges, np.inf], right=False, labels=labels)
@@ -455,11 +477,12 @@ def _check_atlas(universe, method, by, cases):
     if method == "truth": raise ValueError("method must be a method's column, got 'truth'")
     if cases is None: return
     _missing_columns(cases, "cases", ("patient", "case"))
-    if unknown := sorted(set(universe.case) - set(cases.case)): raise ValueError(f"cases must have a row for every scan; universe has the case {unknown[0]}, cases does not")
+    if unknown := sorted(set(universe.case) - set(cases.case)):
+        raise ValueError(f"cases must have a row for every scan; universe has the case {unknown[0]}, cases does not")
     if cases.case.duplicated().any(): raise ValueError(f"cases must hold each case once; twice: {cases.case[cases.case.duplicated()].iloc[0]}")
 
-_ATLAS = ("n_lesions", "n_missed", "miss_rate", "miss_low", "miss_high", "miss_naive_wilson_low", "miss_naive_wilson_high", "n_reported", "n_false", "false_share",
-          "false_per_scan", "false_low", "false_high", "n_patients_with", "reason")
+_ATLAS = ("n_lesions", "n_missed", "miss_rate", "miss_low", "miss_high", "miss_naive_wilson_low", "miss_naive_wilson_high",
+          "n_reported", "n_false", "false_share", "false_per_scan", "false_low", "false_high", "n_patients_with", "reason")
 
 def _as_text(table):
     "Patients and cases as text, as in the universe."
@@ -485,7 +508,8 @@ def _atlas_row(s, settings):
     naive = _wilson(n["n_missed"], n["n_lesions"], settings["level"])
     why = ["" if n["n_lesions"] else "no truth lesion in this class", "" if n["n_cases"] else "false_per_scan needs cases"]
     why += [f"miss_rate: {miss.reason}" if n["n_lesions"] and miss.reason else "", f"false_per_scan: {false.reason}" if n["n_cases"] and false.reason else ""]
-    values = (n["n_lesions"], n["n_missed"], miss.value, miss.low, miss.high, *naive, n["n_reported"], n["n_false"], n["n_false"]/n["n_reported"] if n["n_reported"] else np.nan,
+    share = n["n_false"]/n["n_reported"] if n["n_reported"] else np.nan
+    values = (n["n_lesions"], n["n_missed"], miss.value, miss.low, miss.high, *naive, n["n_reported"], n["n_false"], share,
               false.value, false.low, false.high, int((s["n_lesions"] > 0).sum()), "; ".join(filter(None, why)))
     return dict(zip(_ATLAS, values))
 
@@ -498,7 +522,7 @@ def error_atlas(
     n_boot: int = 1000, # resamples of patients, ≥ 100
     level: float = 0.95, # level of the intervals
     seed: int = 0, # ≥ 0
-) -> pd.DataFrame: # a row a class: n_lesions, n_missed, miss_rate with intervals, n_reported, n_false, false_share, false_per_scan with interval, n_patients_with, n_patients, n_cases, reason
+) -> pd.DataFrame: # a row a class: n_lesions, n_missed, miss_rate with intervals, n_reported, n_false, false_share, false_per_scan with interval, n_…, reason
     "Misses and false positives by class. Raises ValueError for missing columns or a case that `cases` lacks; warns below 10 patients."
     by = [by] if isinstance(by, str) else list(by)
     universe, cases = _with_classes(universe, by), None if cases is None else _as_text(cases)
@@ -563,7 +587,8 @@ def _place_dots(ax, universe, method, extents, background):
     if background is not None: ax.imshow(background, cmap="Greys", origin="lower", extent=(0, 1, 0, 1), vmin=0, vmax=2.5, aspect="auto")
     own = u[method].to_numpy(bool)
     kinds = dict(found=(u.truth & own, "o", "#009E73", 14), missed=(u.truth & ~own, "X", "#D55E00", 30), false=(~u.truth & own, "^", "#0072B2", 22))
-    for name, (which, mark, colour, size) in kinds.items(): ax.scatter(across[which], up[which], size, colour, marker=mark, lw=.4, edgecolors="w", label=f"{name} ({which.sum()})")
+    for name, (which, mark, colour, size) in kinds.items():
+        ax.scatter(across[which], up[which], size, colour, marker=mark, lw=.4, edgecolors="w", label=f"{name} ({which.sum()})")
     ax.set(xlim=(-.02, 1.02), ylim=(-.02, 1.02), xticks=[0, 1], yticks=[0, 1])
     ax.set_xticklabels(["R", "L"], fontsize=7); ax.set_yticklabels(["lowest\nbone", "highest\nbone"], fontsize=7)
     ax.set_title("where, from the front", fontsize=8)
@@ -578,12 +603,15 @@ def plot_error_atlas(
     extents: pd.DataFrame | None = None, # a row a case: case, z0, z1, x0, x1 as `body_extent` gives them; None: no picture of the body
     background: np.ndarray | None = None, # a picture of the body behind the dots, row 0 lowest, e.g. the mean of `normalised_projection`
 ): # matplotlib Figure
-    "Draw misses and false positives by two classes, and where they lie. Raises ValueError for missing columns, other than two classes, no lesions or a case without extent."
+    """Draw misses and false positives by two classes, and where they lie.
+
+    Raises ValueError for missing columns, other than two classes, no lesions or a case without extent."""
     import matplotlib.pyplot as plt
     if len(by) != 2: raise ValueError(f"by must name two columns, got {by}")
     if not len(universe): raise ValueError("universe must hold at least one lesion to draw, got none")
     table = _without_empty(error_atlas(universe, method, by, n_boot=100), by)
-    if extents is not None and (unknown := sorted(set(universe.case.astype(str)) - set(extents.case.astype(str)))): raise ValueError(f"extents must have a row for every case; {unknown[0]} is missing")
+    if extents is not None and (unknown := sorted(set(universe.case.astype(str)) - set(extents.case.astype(str)))):
+        raise ValueError(f"extents must have a row for every case; {unknown[0]} is missing")
     widths = [1, 1, .8][:2 + (extents is not None)]
     fig, axes = plt.subplots(1, len(widths), figsize=(2.9*sum(widths), 3.1), dpi=90, layout="constrained", width_ratios=widths)
     misses = [f"{m}/{n}" if n else "" for m, n in zip(table.n_missed, table.n_lesions)]
