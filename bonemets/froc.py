@@ -281,7 +281,8 @@ def _at_rates(steps, rates, interpolate):
     seen = {}
     def calculate(weights):
         if weights.shape[0]*len(steps.threshold) > 4e6 and len(weights) > 1: return np.concatenate([calculate(w) for w in np.array_split(weights, 2)])
-        at = np.stack([_read(*steps.rates(weights), rate, interpolate) for rate in rates], 1)
+        curves = steps.rates(weights)
+        at = np.stack([_read(*curves, rate, interpolate) for rate in rates], 1)
         return np.column_stack([at, at.mean(1)])
     def remembered(weights):
         key = weights.shape, hash(weights.tobytes())
