@@ -36,7 +36,7 @@ def _voxels(labels, table):
     "Flat positions of all lesion voxels, ascending, and the lesion of each; only slices within a lesion's extent are looked at."
     extents = [np.arange(a, b + 1) for a, b in zip(table.z_first, table.z_last)]
     plane = labels.shape[1]*labels.shape[2]
-    place = [np.flatnonzero(labels[z]) + z*plane for z in np.unique(np.concatenate([[], *extents])).astype(int)]
+    place = [np.flatnonzero(labels[z] > 0) + z*plane for z in np.unique(np.concatenate([[], *extents])).astype(int)]
     place = np.concatenate([np.zeros(0, int), *place])
     return place, labels.reshape(-1)[place]
 
@@ -47,20 +47,13 @@ def _measure(labels, spacing_mm, **settings):
     "A lesion table indexed by lesion; without a spacing, what is in mm is NaN."
     table = lesion_table(labels, (1, 1, 1) if spacing_mm is None else spacing_mm, **settings)
     if spacing_mm is None: table[_IN_MM] = np.nan
-    if "diffuse" not in table: # TEMP
-        table["diffuse"] = pd.array([pd.NA]*len(table), "boolean")
-        if settings.get("bones") is not None:
-            from bonemets.location import locate_lesions, diffuse_lesions
-            loc = locate_lesions(labels, settings["bones"], spacing_mm, scheme=settings["scheme"])
-            table["diffuse"] = diffuse_lesions(labels, settings["bones"], loc, spacing_mm, scheme=settings["scheme"]).diffuse.array
     return table.set_index("lesion")
 
 def _lesions_of(name, mask, rule, min_voxels, spacing_mm, **settings):
-    "Label and measure one method's mask; its name stands in every error."
-    try:
-        labels, _ = label_lesions(mask, rule, min_voxels)
-        table = _measure(labels, spacing_mm, **settings)
+    "Label and measure one method's mask; its name stands in an error about it."
+    try: labels, _ = label_lesions(mask, rule, min_voxels)
     except (ValueError, TypeError) as e: raise type(e)(f"masks[{name!r}]: {e}") from e
+    table = _measure(labels, spacing_mm, **settings)
     return _Lesions(table, *_voxels(labels, table))
 
 # %% ../nbs/21_agreement.ipynb #d7f38624
@@ -206,7 +199,7 @@ def match_lesions(
     scheme="totalsegmentator", # what the bone labels mean, as in `lesion_table`
     min_voxels: int = 1, # smaller lesions are dropped, in the truth too, ≥ 1
     within_slices: int = 10, # the widest gap between neighbours, slices
-    **settings, # further arguments of `lesion_table`, e.g. origin_mm, direction
+    **settings, # further arguments of `lesion_table`, e.g. origin_mm, direction, within_mm, diffuse_rule
 ) -> pd.DataFrame: # a row a distinct lesion: universe_id, a bool column a method, the lesion table's columns, then <method>_lesion, _iou, _region, …
     """Lay the lesions of the truth and of any number of methods into one table of distinct lesions; empty masks give no rows and all columns.
 
@@ -468,7 +461,7 @@ def region_fractions(
 
 # %% ../nbs/21_agreement.ipynb #0897c133
 _STYLES = dict(sensitivity=dict(color="#0072B2", marker="o"), specificity=dict(color="#D55E00", marker="s"),
-               correct=dict(color="#009E73", marker="o"), incorrect=dict(color="#CC79A7", marker="s"))
+               correct=dict(color="#009E73", marker="o"), incorrect=dict(color="#882255", marker="s"))
 
 def _frame(ax, names, title, labels=True):
     "An axis with a line for each method, the first at the top."
@@ -483,7 +476,7 @@ def _dot(ax, value, ends, y, style, text):
     "A value with its interval, and what it rests on at the right."
     ax.plot(ends, [y, y], color=style["color"], lw=1.6, solid_capstyle="butt")
     ax.plot([value], [y], ms=5, ls="", clip_on=False, zorder=3, **style)
-    ax.text(1.04, y, text, transform=ax.get_yaxis_transform(), color=style["color"], fontsize=7, va="center")
+    ax.annotate(text, (1, y), (7, 0), xycoords=ax.get_yaxis_transform(), textcoords="offset points", color=style["color"], fontsize=7, va="center")
 
 def _rates_panel(ax, rows, names, title, labels=True):
     "Sensitivity and specificity of one task for every method."
@@ -517,7 +510,8 @@ def _fractions_panel(ax, rows, title):
         for part in own.to_dict("records"):
             if not part["n"]: continue
             ax.barh(y, part["fraction"], left=left, height=.7, color=_REGION_COLORS[part["region"]], edgecolor="w")
-            ax.text(left + part["fraction"]/2, y, part["n"], ha="center", va="center", fontsize=7)
+            dark = part["region"] in ("spine", "pelvis")
+            if part["fraction"] > .015: ax.text(left + part["fraction"]/2, y, part["n"], ha="center", va="center", fontsize=7, color="w" if dark else "k")
             left += part["fraction"]
         ax.text(1.02, y, f"{own.n_lesions.iloc[0]} lesions", transform=ax.get_yaxis_transform(), fontsize=7, va="center")
     ax.set(xlim=(0, 1), xticks=[0, .5, 1], xticklabels=["0", "0.5", "1"])
