@@ -403,14 +403,22 @@ def _naive(measure, c, level):
     return np.nan, np.nan, ""
 
 def _undefined(measure, c):
-    if measure == "false_positives_per_scan" or c["n_lesions"] and c["n_matched"]: return ""
+    "Why a pooled measure is undefined, or what to know about it; '' if nothing."
+    if measure == "false_positives_per_scan": return ""
+    if measure == "precision": return "" if c["n_predicted"] else "nothing predicted"
     if not c["n_lesions"]: return "no lesion in these cases"
-    return "no pair above IoU 0.5" if measure == "sq" else ""
+    return "no pair above IoU 0.5" if measure == "sq" and not c["n_matched"] else ""
+
+def _pooled(measure, sums):
+    "A measure as a function of patients' weights; without a lesion only precision and false positives per scan are defined."
+    def estimate(weights):
+        c = {k: weights @ v for k, v in sums.items()}
+        return np.where((c["n_lesions"] > 0) | (measure in ("precision", "false_positives_per_scan")), _measures(c)[measure], np.nan)
+    return estimate
 
 def _measure_row(measure, rows, sums, total, settings):
     "One row of the summary."
-    estimate = lambda w: _measures({k: w @ v for k, v in sums.items()})[measure]
-    ci = _quietly(estimate, len(sums["n_cases"]), **settings)
+    ci = _quietly(_pooled(measure, sums), len(sums["n_cases"]), **settings)
     low, high, name = _naive(measure, total, settings["level"])
     scored = rows[measure] if measure == "false_positives_per_scan" else rows.loc[rows.n_lesions > 0, measure].dropna()
     why = "; ".join(dict.fromkeys(filter(None, [_undefined(measure, total), ci.reason])))
