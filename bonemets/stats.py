@@ -368,7 +368,7 @@ _ROUNDING = (8*np.finfo(float).eps)**2 # a mean square of this size, of ratings 
 class _Squares:
     "Mean squares of tables, over leading axes; NaN below what they need."
     n: np.ndarray # complete targets
-    k: int # raters
+    k: float # raters; a NumPy float, so that division by none of them gives NaN
     targets: np.ndarray # between targets
     raters: np.ndarray # between raters
     error: np.ndarray # what is left
@@ -376,8 +376,9 @@ class _Squares:
 
 def _target_sums(x):
     "For each target what the mean squares need, to be added up: (…, n, 4 + k); each rater's bias; which tables hold an infinity."
-    infinite = np.isinf(x).any((-2, -1))
-    ok = ~np.isnan(x).any(-1) & ~infinite[..., None]
+    complete = ~np.isnan(x).any(-1)
+    infinite = (np.isinf(x).any(-1) & complete).any(-1)
+    ok = complete & ~infinite[..., None]
     x, n = np.where(ok[..., None], x, 0), np.maximum(ok.sum(-1, keepdims=True), 1)
     largest = np.abs(x).max((-2, -1), keepdims=True, initial=0)
     x = x/np.where(largest > 0, largest, 1)
@@ -391,12 +392,12 @@ def _target_sums(x):
 def _squares(totals, bias):
     "Mean squares from the (weighted) totals of targets' sums."
     n, level, level2, rest2 = np.moveaxis(totals[..., :4], -1, 0)
-    rest, k, n1 = totals[..., 4:], bias.shape[-1], np.where(n > 0, n, np.nan)
+    rest, k, n1 = totals[..., 4:], np.float64(bias.shape[-1]), np.where(n > 0, n, np.nan)
     t, e = k*(level2 - level**2/n1), rest2 - (rest**2).sum(-1)/n1
     r = n1*((bias + rest/n1[..., None])**2).sum(-1)
     t, e, r = (np.where(s <= _ROUNDING*n*k, 0, s) for s in (t, e, r))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _Squares(n, k, t/(n - 1), r/np.float64(k - 1), e/((n - 1)*(k - 1)), (e + r)/(n*(k - 1)))
+        return _Squares(n, k, t/(n - 1), r/(k - 1), e/((n - 1)*(k - 1)), (e + r)/(n*(k - 1)))
 
 # %% ../nbs/12_stats.ipynb #7dc5da9d
 def _coefficient(kind, targets, m):
@@ -426,9 +427,9 @@ _UNDEFINED = ("fewer than two raters", "infinite values", "fewer than three comp
 
 def _icc_reason(m, infinite, numbers):
     "Why a table has no ICC, or what to know about it; '' if nothing."
-    odd = (numbers["low"] > numbers["high"]) | (numbers["value"] > 1)
+    odd = (numbers["low"] > numbers["value"]) | (numbers["value"] > np.minimum(numbers["high"], 1))
     found = [np.broadcast_to(m.k < 2, m.n.shape), infinite, m.n < 3, (m.targets == 0) & (m.within == 0), m.within == 0, m.error == 0, m.targets == 0, odd]
-    said = [*_UNDEFINED, "perfect agreement", "raters differ by a constant only", "targets do not differ", "targets differ less than by chance: out of range"]
+    said = [*_UNDEFINED, "perfect agreement", "raters differ by a constant only", "targets do not differ", "targets differ less than by chance: value or interval out of range"]
     return np.select(found, said, "")
 
 def _settle(kind, reason, numbers):
