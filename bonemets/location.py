@@ -111,7 +111,8 @@ def _near_bone(voxels, bones, known, spacing_mm, within_mm):
     reach = (within_mm/spacing_mm + 1e-9).astype(int)
     low, high = np.maximum(voxels.min(0) - reach, 0), voxels.max(0) + reach + 1
     box = bones[tuple(slice(a, b) for a, b in zip(low, high))]
-    ids = np.intersect1d(box[box > 0], known.index)
+    ids = np.intersect1d(box[box > 0], known.index) if box.any() else []
+    if not len(ids): return None
     vote, bone, near = _votes(voxels - low, box, ids, spacing_mm, within_mm)
     if bone < 0: return None
     same = known.index[known.region == known.region[bone]]
@@ -133,8 +134,9 @@ def _voxels_of(labels, tally, lesions):
 
 def _nearest_rows(labels, tally, lesions, bones, known, spacing_mm, within_mm):
     "Rows as `_share_regions` gives them, for lesions that overlap no bone; those out of reach of all bones are left out."
-    near = {l: _near_bone(v, bones, known, spacing_mm, within_mm) for l, v in _voxels_of(labels, tally, lesions)} if len(lesions) else {}
-    rows = [(l, *found, "nearest") for l, found in near.items() if found is not None]
+    worth = len(lesions) and within_mm > 0 and any(plane.max() > 0 for plane in bones)
+    near = ((l, _near_bone(v, bones, known, spacing_mm, within_mm)) for l, v in (_voxels_of(labels, tally, lesions) if worth else ()))
+    rows = [(l, *found, "nearest") for l, found in near if found is not None]
     return pd.DataFrame(rows, columns=["lesion", "bone_id", "region_confidence", "bone_distance_mm", "located_by"])
 
 # %% ../nbs/15_location.ipynb #425377ea
@@ -350,7 +352,7 @@ def plot_sweep(
     for (name, t), (color, style) in zip(sweep.groupby(by, sort=False) if by else [("all", sweep)], styles):
         ax.plot(t.fraction, t.share, style, color=color, ms=4, lw=1.3, label=f"{name} (n = {t.n_lesions.iloc[0]})")
     ax.axvline(DiffuseRule.fraction, color="grey", lw=.8)
-    ax.set(xlabel="share of the section that must be covered", ylabel="share called diffuse", ylim=(-.04, 1.04))
+    ax.set(xlabel="share of the section asked", ylabel="share called diffuse", ylim=(-.04, 1.04))
     ax.legend(fontsize=7)
     if title: ax.set_title(title, fontsize=9)
     return ax
