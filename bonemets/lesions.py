@@ -271,7 +271,7 @@ def _check_table(table, columns):
     if len(twice): raise ValueError(f"table must hold each lesion once, got lesion {twice.iloc[0]} again; give one case at a time")
 
 def _check_within(within, name="within_slices"):
-    if not (np.isscalar(within) and np.isfinite(within) and within >= 0): raise ValueError(f"{name} must be a number ≥ 0, got {within!r}")
+    if not (isinstance(within, (int, float, np.number)) and np.isfinite(within) and within >= 0): raise ValueError(f"{name} must be a number ≥ 0, got {within!r}")
     return within
 
 def _check_spacing(spacing_mm):
