@@ -188,7 +188,7 @@ def follow_lesions(
 
     Raises GeometryError for maps on different grids, ValueError for bad sizes, rules or negative numbers, TypeError for maps that hold no whole numbers."""
     _check_grids(before, after)
-    if not tolerance_mm >= 0: raise ValueError(f"tolerance_mm must be at least 0, got {tolerance_mm!r}")
+    if not 0 <= tolerance_mm < np.inf: raise ValueError(f"tolerance_mm must be at least 0 and finite, got {tolerance_mm!r}")
     spacing = _spacing_of(before, spacing_mm)
     bones, seen = _on_grid(bones, before, "bones"), _on_grid(seen, before, "seen")
     old, new = _label_map(before, "before", rule, min_voxels), _label_map(after, "after", rule, min_voxels)
