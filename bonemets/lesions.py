@@ -359,9 +359,8 @@ def _check_same_grid(array, labels, name):
         raise ValueError(f"{name} must be finite, got {bad} NaN or infinite voxels")
     return array
 
-def _check_negative(parts):
-    low = min(p["lesion"].min() for p in parts)
-    if low < 0: raise ValueError(f"labels must not be negative, got {low}")
+def _check_negative(values, name):
+    if len(values) and (low := values.min()) < 0: raise ValueError(f"{name} must not be negative, got {low}")
 
 # %% ../nbs/20_lesions.ipynb #e6646d43
 def _boxes(t):
@@ -384,10 +383,20 @@ def _measure(t, spacing_mm, origin_mm, direction, within_slices):
     return out | dict(zip(("centroid_mm_x", "centroid_mm_y", "centroid_mm_z"), _to_mm(centroid, spacing_mm, origin_mm, direction).T))
 
 # %% ../nbs/20_lesions.ipynb #02ab4f0b
-def _in_bones(labels, bones, spacing_mm, within_mm, rule, scheme):
+def _tally(start, length, lesion, shape, bones):
+    "How many voxels each lesion shares with each bone label in each slice, from its runs: columns lesion, z, id, n."
+    z = start//(shape[1]*shape[2])
+    key = np.repeat(lesion.astype(np.int64) << 31 | z, length), _take(bones, _voxels(start, length))
+    _check_negative(key[1], "bones")
+    order = np.lexsort(key)
+    key = [k[order] for k in key]
+    begin = _begins(key[1].astype(np.int64), key[0])
+    return pd.DataFrame(dict(lesion=key[0][begin] >> 31, z=key[0][begin] & 0x7FFFFFFF, id=key[1][begin].astype(np.int64), n=np.diff(begin, append=len(order))))
+
+def _in_bones(labels, bones, tally, spacing_mm, within_mm, rule, scheme):
     "The columns that need a bone map, a row a lesion by ascending number."
-    located = locate_lesions(labels, bones, spacing_mm, within_mm=within_mm, scheme=scheme)
-    filled = diffuse_lesions(labels, bones, located, spacing_mm, rule=rule, scheme=scheme)
+    located = locate_lesions(labels, bones, spacing_mm, within_mm=within_mm, scheme=scheme, tally=tally)
+    filled = diffuse_lesions(labels, bones, located, spacing_mm, rule=rule, scheme=scheme, tally=tally)
     t = located.merge(filled, on="lesion", validate="one_to_one")
     return {c: t[c].array for c in _no_bones}
 
@@ -408,10 +417,13 @@ def lesion_table(
     "Measure every lesion. Raises GeometryError for arrays on different grids, ValueError for bad values, TypeError for labels that are no whole numbers."
     labels, spacing_mm, _ = _check_labels(labels), _check_spacing(spacing_mm), _check_within(within_slices)
     ct_hu, probability = _check_same_grid(ct_hu, labels, "ct_hu"), _check_same_grid(probability, labels, "probability")
-    if bones is not None: bones = _check_same_grid(_check_labels(bones, "bones"), labels, "bones")
+    bones = None if bones is None else _check_same_grid(_check_labels(bones, "bones"), labels, "bones")
     maps = {name: array for name, array in (("hu", ct_hu), ("probability", probability)) if array is not None}
-    parts = [_sections(*runs, labels.shape, spacing_mm, maps) for runs in _batches(labels)]
+    parts, tally = [], []
+    for runs in _batches(labels):
+        _check_negative(runs[2], "labels")
+        parts.append(_sections(*runs, labels.shape, spacing_mm, maps))
+        if bones is not None: tally.append(_tally(*runs, labels.shape, bones))
     if not parts: return pd.DataFrame({k: pd.Series(dtype=t) for k, t in _dtypes.items()})
-    _check_negative(parts)
-    named = _no_bones if bones is None else _in_bones(labels, bones, spacing_mm, within_mm, diffuse_rule, scheme)
+    named = _no_bones if bones is None else _in_bones(labels, bones, pd.concat(tally), spacing_mm, within_mm, diffuse_rule, scheme)
     return pd.DataFrame(_measure(_add_up(parts), spacing_mm, origin_mm, direction, within_slices) | named)[list(_dtypes)].astype(_dtypes)

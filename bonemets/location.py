@@ -40,26 +40,26 @@ def _is_number(x):
     "A finite number, no boolean."
     return isinstance(x, (int, float, np.integer, np.floating)) and not isinstance(x, bool) and np.isfinite(x)
 
-def _check_map(array, name, hint):
-    "A label map as an array: three axes, whole numbers ≥ 0."
+def _check_map(array, name, hint, counted):
+    "A label map as an array: three axes, whole numbers ≥ 0 (not looked at again where they are counted)."
     array = np.asarray(array)
     if array.ndim != 3: raise ValueError(f"{name} must have three axes (Z, Y, X), got shape {array.shape}")
     if array.dtype.kind not in "iu": raise TypeError(f"{name} must be whole numbers with 0 for background, got {array.dtype}; {hint}")
-    if array.dtype.kind == "i" and array.size and (low := array.min()) < 0: raise ValueError(f"{name} must not be negative, got {low}")
+    if not counted and array.dtype.kind == "i" and array.size and (low := array.min()) < 0: raise ValueError(f"{name} must not be negative, got {low}")
     return array
 
-def _check_pair(labels, bones):
+def _check_pair(labels, bones, counted=False):
     "Lesion labels and a bone map on one grid."
-    labels = _check_map(labels, "labels", "make them from a mask with label_lesions")
-    bones = _check_map(bones, "bones", "cast a label map to int32")
+    labels = _check_map(labels, "labels", "make them from a mask with label_lesions", counted)
+    bones = _check_map(bones, "bones", "cast a label map to int32", counted)
     if bones.shape != labels.shape: raise GeometryError(f"bones must lie on the labels' grid {labels.shape}, got {bones.shape}; resample them first")
     return labels, bones
 
 # %% ../nbs/15_location.ipynb #2fc2eb8e
 def _pixels(plane):
-    "Flat indices and values of the pixels of a slice that are above 0."
+    "Flat indices and values of the pixels of a slice that are not 0."
     flat = plane.reshape(-1)
-    where = np.flatnonzero(flat > 0)
+    where = np.flatnonzero(flat != 0)
     return where, flat[where]
 
 def _tally_slice(z, labels, bones):
@@ -155,11 +155,12 @@ def locate_lesions(
     spacing_mm: tuple, # voxel size (z, y, x), mm
     within_mm: float = 10.0, # how far a bone may be from a lesion that overlaps none, mm, ≥ 0
     scheme="totalsegmentator", # what the bone labels mean: that name, a dict label -> region, or a table (id, region[, name, weight_bearing, individual])
+    tally: pd.DataFrame | None = None, # voxels of each lesion by slice and bone label, columns lesion, z, id, n, where the caller has counted (and checked) them; None: counted here
 ) -> pd.DataFrame: # a row a lesion: lesion, bone_id (NA: none), bone, region, region_confidence (NaN: unknown), weight_bearing, level, bone_distance_mm, located_by; no lesions, no rows
     "Name each lesion's bone and region. Raises GeometryError for different grids, ValueError for values out of range, TypeError for maps that are no whole numbers."
-    (labels, bones), spacing_mm, known = _check_pair(labels, bones), _check_spacing(spacing_mm), _bone_rows(scheme)
+    (labels, bones), spacing_mm, known = _check_pair(labels, bones, tally is not None), _check_spacing(spacing_mm), _bone_rows(scheme)
     if not (_is_number(within_mm) and within_mm >= 0): raise ValueError(f"within_mm must be a finite number ≥ 0, got {within_mm!r}")
-    tally = _tally(labels, bones)
+    tally = _tally(labels, bones) if tally is None else tally
     lesions, shared = np.unique(tally.lesion), _share_regions(tally, known)
     near = _nearest_rows(labels, tally, np.setdiff1d(lesions, shared.lesion), bones, known, spacing_mm, within_mm)
     return _describe(pd.concat([t for t in (shared, near) if len(t)] or [shared]), lesions, known)
@@ -187,7 +188,8 @@ def _areas(bones, ids):
     ids = np.sort(np.asarray(ids, np.int64))
     out, top = np.zeros((len(bones), len(ids)), np.int64), int(ids[-1]) if len(ids) else 0
     for z, plane in enumerate(bones) if len(ids) else ():
-        flat = plane[plane > 0]
+        flat = _pixels(plane)[1]
+        if len(flat) and flat.min() < 0: raise ValueError(f"bones must not be negative, got {flat.min()}")
         if top > 1 << 16: flat = np.searchsorted(ids, flat[np.isin(flat, ids)])
         count = np.bincount(flat[flat <= top], minlength=top + 1)
         out[z] = count[:len(ids)] if top > 1 << 16 else count[ids]
@@ -195,8 +197,8 @@ def _areas(bones, ids):
 
 def _cut(bones, ids):
     "Which of `ids` reach the border of the volume: the scan may have cut them."
-    faces = [np.unique(np.take(bones, i, axis)) for axis in range(3) for i in (0, -1)] if bones.size else [[]]
-    return set(ids) & set(np.concatenate(faces).tolist())
+    faces = [np.moveaxis(bones, axis, 0)[i] for axis in range(3) for i in (0, -1)] if bones.size else []
+    return set(ids) & {label for face in faces for label in np.unique(face[face > 0]).tolist()}
 
 # %% ../nbs/15_location.ipynb #83c8af0b
 def _cover(tally, located, known, areas):
@@ -300,11 +302,12 @@ def diffuse_lesions(
     spacing_mm: tuple, # voxel size (z, y, x), mm
     rule: DiffuseRule = DiffuseRule(), # what counts as diffuse
     scheme="totalsegmentator", # what the bone labels mean, as in `locate_lesions`
+    tally: pd.DataFrame | None = None, # as in `locate_lesions`
 ) -> pd.DataFrame: # a row a lesion: lesion, diffuse (NA: no bone, or labels of no individual bones), diffuse_fraction (NaN: no section counts), diffuse_z, diffuse_reason; no lesions, no rows
     "Tell diffuse lesions from focal ones, each by itself. Raises as `locate_lesions` does, and ValueError for a table of other lesions."
-    (labels, bones), spacing_mm, known = _check_pair(labels, bones), _check_spacing(spacing_mm), _bone_rows(scheme)
+    (labels, bones), spacing_mm, known = _check_pair(labels, bones, tally is not None), _check_spacing(spacing_mm), _bone_rows(scheme)
     if not isinstance(rule, DiffuseRule): raise TypeError(f"rule must be a DiffuseRule, got {type(rule).__name__}; e.g. DiffuseRule(fraction=0.7)")
-    tally = _tally(labels, bones)
+    tally = _tally(labels, bones) if tally is None else tally
     t = _check_located(located, tally, known).join(known[["individual", "rib"]], on="bone_id").astype({"individual": "boolean", "rib": "boolean"})
     t = t.assign(individual=t.individual.fillna(False), rib=t.rib.fillna(False) & (rule.rib_length_mm > 0))
     asked = t[t.individual]
