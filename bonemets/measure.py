@@ -42,7 +42,8 @@ def _bones_of(source, image, ct, lesions):
         return bones.array, scheme
     bones = read_bones(source, like=ct)
     if differs := compare_grids(lesions, bones, names=("mask", "bone map")):
-        raise GeometryError(f"{source} must lie on the mask's grid: {'; '.join(differs.values())}; put it there with resample_like(bones, mask, labels=True) and save it")
+        raise GeometryError(f"{source} must lie on the mask's grid: {'; '.join(differs.values())}; "
+                            "put it there with resample_like(bones, mask, labels=True) and save it")
     return bones.array, "totalsegmentator"
 
 # %% ../nbs/23_measure.ipynb #cbe2a2d6
