@@ -314,13 +314,16 @@ def _body(hu, spacing):
 
 # %% ../nbs/03_bones.ipynb #948341b3
 def _contrast_hu(hu, body, spacing):
-    "HU of what is thick, even and above 130 HU without a denser rim (contrast in vessels, kidneys, bowel); None where there is less than 4 ml."
+    "HU of what is thick, even and above 130 HU without a denser rim (contrast in vessels, kidneys, bowel); None where no such part has 8 ml, which marrow seldom has."
     from scipy import ndimage
     size = [max(3, int(11/s) | 1) for s in spacing]
     mean = ndimage.uniform_filter(hu, size)
     spread = ndimage.uniform_filter(hu*hu, size) - mean*mean
     even = body & (mean > 130) & (mean < 480) & (spread < 35**2) & (ndimage.maximum_filter(hu, size) < mean + 110)
-    return float(np.percentile(mean[even], 95)) if even.sum()*np.prod(spacing) >= 4000 else None
+    label, n = _parts(even, 6)
+    large = np.bincount(label.ravel(), minlength=n + 1)*np.prod(spacing) >= 8000
+    large[0] = False
+    return float(np.percentile(mean[large[label]], 95)) if large.any() else None
 
 def _metal(hu, spacing):
     "Metal with its blurred edge."
@@ -328,9 +331,10 @@ def _metal(hu, spacing):
     return _grow(core, max(spacing[1:]), spacing) & (hu > 1500) if core.any() else core
 
 def _dense(hu, allowed, contrast, spacing):
-    "Hysteresis: the parts above 150 HU that hold enough above the seeds' HU."
-    low, seed = allowed & (hu > 150), 250 if contrast is None else max(250, contrast + 110)
-    high = low & (hu > seed)
+    "Hysteresis: the parts above 130 HU (150 with contrast) that hold enough above the seeds' HU."
+    low, high = (130, 220) if contrast is None else (150, max(250, contrast + 110))
+    low = allowed & (hu > low)
+    high = low & (hu > high)
     if contrast is not None: low &= _grow(high, 3.9, spacing)
     label, n = _parts(low)
     volume = np.prod(spacing)
