@@ -333,7 +333,7 @@ def sweep_diffuse(
     if missing: raise ValueError(f"answers must be a table that diffuse_lesions gave; it lacks {', '.join(missing)}")
     if not ((fractions > 0) & (fractions <= 1)).all(): raise ValueError(f"fractions must be above 0 to 1, got {fractions.tolist()}")
     rows = []
-    for key, t in answers.groupby(by, sort=False) if by else [((), answers)]:
+    for key, t in answers.groupby(by, sort=False, dropna=False) if by else [((), answers)]:
         known = t.diffuse_fraction[t.diffuse.notna().to_numpy(bool)].to_numpy(float)
         rows += [(*key, f, int((known >= f).sum()), len(known), len(t) - len(known)) for f in fractions.tolist()]
     out = pd.DataFrame(rows, columns=[*by, "fraction", "n_diffuse", "n_lesions", "n_unknown"])
