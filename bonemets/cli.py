@@ -144,7 +144,7 @@ def _write_lesions(table, out):
 def lesions(
     mask: Annotated[Path, typer.Argument(metavar="MASK", help="The lesion mask: NIfTI, NRRD, MetaImage or DICOM SEG.")], # the mask
     ct: Annotated[Optional[Path], typer.Option(metavar="CT", help="Its CT, a file or DICOM folder; gives each lesion its HU.")] = None, # the CT
-    bones: Annotated[Optional[str], typer.Option(metavar="BONES", help="Its bone map (TotalSegmentator's labels), or the word estimate or totalsegmentator to make one of the CT.")] = None, # the bone map
+    bones: Annotated[Optional[str], typer.Option(metavar="BONES", help="Its bone map (TotalSegmentator's labels); or estimate, or totalsegmentator, to make one.")] = None, # the bone map
     out: Annotated[Optional[Path], typer.Option(metavar="TABLE", help="The table to write, .csv or .parquet; without it only the summary is printed.")] = None, # the table
     labels: Annotated[Optional[list[int]], typer.Option(metavar="VALUE", help="What in MASK means lesion, where it is not 0 and 1 only; may come several times.")] = None, # values
     rule: Annotated[Rule, typer.Option(help="Which voxels are one lesion.")] = Rule.overlap, # how the mask is split
