@@ -110,11 +110,10 @@ def _label_dense(mask, rule, min_voxels):
     n = ndimage.label(mask, _structure(rule), output=out)
     first, size = np.full(n + 1, np.iinfo(np.int64).max), np.r_[0, np.full(n, min_voxels <= 1, int)]
     for z, section in enumerate(out.reshape(len(out), -1)):
-        at = _places(section)[::-1]
-        first[section[at]] = at - z*plane
-        if min_voxels > 1: np.add.at(size, section[at], 1)
+        first[section[::-1]] = np.arange(plane)[::-1] - z*plane
+        if min_voxels > 1: np.add.at(size, section[section > 0], 1)
     number, n = _head_to_foot(first, size, min_voxels)
-    for section in out: section[...] = number[section]
+    for section in out: section[...] = np.take(number, section)
     return out, n
 
 # %% ../nbs/20_lesions.ipynb #90dbcca7
