@@ -610,6 +610,7 @@ def _side_region(p, s, hips, thin):
     inner = p.ml < 15 and p.depth > 35 and p.v < -40 and p.z < (base if lungs else len(s.f.bone))
     return 0 if inner and (lungs or hips) else 6
 
+# %% ../nbs/03_bones.ipynb #bd6b6b35
 def _sacrum_top(s, crest):
     "Slice where the sacrum begins: the highest with ala on both sides for 12 mm; without one, 38 mm below the crest."
     dz, side = s.f.spacing[0], np.abs(s.u)
