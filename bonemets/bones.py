@@ -584,6 +584,12 @@ def _is_hip(p, s):
     base, dz = s.chest[0], s.f.spacing[0]
     return p.ml > 30 and p.thick >= 7.5 and p.z < base and (s.chest[1] < 0 or p.low < base - 60/dz)
 
+def _hips(parts, s):
+    "The hips among the parts: the largest that may be one, and what reaches as low as its middle (a kidney with contrast does not)."
+    hips = [p for p in parts if _is_hip(p, s)]
+    main = max(hips, key=lambda p: p.ml, default=None)
+    return [p for p in hips if p.low <= main.z]
+
 def _many_thin(parts, hips):
     "Three thin parts or more on either side, as only ribs are."
     thin = [p for p in parts if p.thick < 7 and p.side > 40 and p.depth < 45 and p.ml > 1]
@@ -604,6 +610,7 @@ def _side_region(p, s, hips, thin):
     inner = p.ml < 15 and p.depth > 35 and p.v < -40 and p.z < (base if lungs else len(s.f.bone))
     return 0 if inner and (lungs or hips) else 6
 
+# %% ../nbs/03_bones.ipynb #bd6b6b35
 def _sacrum_top(s, crest):
     "Slice where the sacrum begins: the highest with ala on both sides for 12 mm; without one, 38 mm below the crest."
     dz, side = s.f.spacing[0], np.abs(s.u)
@@ -614,13 +621,25 @@ def _sacrum_top(s, crest):
         if both[z] > 0.25 and both[max(0, z - reach):z + 1].mean() > 0.3: return z if (crest - z)*dz <= 70 else crest - 38/dz
     return crest - 38/dz
 
+def _solid(f, low, high):
+    "Bone of the slices from `low` to `high` with what it nearly encloses, so that a head of thin bone counts as a ball."
+    closed, area = _close(f.bone[low:high], 6, f.spacing), f.spacing[1]*f.spacing[2]
+    for z in range(len(closed)):
+        label, size, _ = _hole_table(closed[z], f.hu[low + z], area)
+        closed[z] |= ((size > 0) & (size < 2500))[label]
+    return closed
+
 def _heads(s, crest):
     "Side (1 left, -1 right) -> centre (z, y, x) and radius (mm) of the femoral heads; one alone is mirrored."
-    dz, side, found = s.f.spacing[0], np.abs(s.u), {}
-    zone = s.f.bone & (side > 60) & (side < 115) & (s.z < crest - 95/dz) & (s.z > crest - 185/dz)
+    from scipy import ndimage
+    dz, found = s.f.spacing[0], {}
+    low, high = (max(int(crest - mm/dz), 0) for mm in (185, 95))
+    if high <= low: return {}
+    depth = ndimage.distance_transform_edt(_solid(s.f, low, high), sampling=s.f.spacing)
     for half in (-1, 1):
-        thick = np.where(zone & (s.u*half > 0), s.thick, 0)
-        if thick.max() >= 13: found[half] = np.argwhere(thick > thick.max() - 1.5).mean(0), float(thick.max())
+        side = s.u[low:high]*half
+        thick = np.where((side > 60) & (side < 115), depth, 0)
+        if thick.max() >= 13: found[half] = np.argwhere(thick > thick.max() - 1.5).mean(0) + [low, 0, 0], float(thick.max())
     if len(found) == 2 and abs(found[1][0][0] - found[-1][0][0])*dz > 16:
         best = max(found, key=lambda half: found[half][1])
         found = {best: found[best]}
@@ -649,7 +668,11 @@ def _pelvis(out, s, hips):
     below = (s.z - top)*s.f.spacing[0] - 6 + slope*(s.v + 25) < 0
     out[(out == 3) & below] = 4
     out[(out == 6) & (s.z < top)] = 4
-    for half, (centre, radius) in _heads(s, crest).items(): out[s.f.bone & (out > 0) & _is_femur(s, centre, radius, half)] = 5
+    heads, dz = _heads(s, crest), s.f.spacing[0]
+    if not heads: # hip or femur?
+        out[(out == 4) & (np.abs(s.u) > 50) & (s.z < crest - 95/dz)] = 6
+        out[(out == 6) & (s.z < crest - 250/dz)] = 5
+    for half, (centre, radius) in heads.items(): out[s.f.bone & (out > 0) & _is_femur(s, centre, radius, half)] = 5
 
 # %% ../nbs/03_bones.ipynb #591c65e6
 def _arms(out, s):
@@ -687,7 +710,7 @@ def _regions_of(f, canal):
         s = _frame(f, canal)
         out = np.where(f.bone & _corridor(s), 3, np.where(f.bone, 6, 0)).astype(np.uint8)
         parts = _measure(s, out == 6)
-        hips = [p for p in parts if _is_hip(p, s)]
+        hips = _hips(parts, s)
         thin = _many_thin(parts, hips)
         for p in parts: out[p.box][p.mask] = 4 if any(p is h for h in hips) else _side_region(p, s, hips, thin)
         if hips: _pelvis(out, s, hips)
