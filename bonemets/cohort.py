@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .bones import read_bones
 from .core import CohortError, atomic_write, content_hash, make_rng, read_json, write_json
 from .parallel import map_cases
-from .volume import compare_grids, read_header, read_labels, read_mask, read_volume
+from .volume import compare_grids, read_header, read_mask, read_volume
 
 # %% ../nbs/05_cohort.ipynb #ab36ddf7
 _COHORT_COLUMNS = ("patient", "case", "image", "mask")
@@ -268,7 +269,8 @@ def scan_cohort(
 # %% ../nbs/05_cohort.ipynb #b91eb5f6
 _FINDING_COLUMNS = ("case", "patient", "file", "level", "kind", "finding")
 _READ_KINDS = (("finite numbers", "not_finite"), ("0 and 1", "mask_values"), ("whole numbers", "mask_values"),
-               ("hold labels from", "mask_values"), ("one 3D volume", "not_3d"))
+               ("hold labels from", "mask_values"), ("one 3D volume", "not_3d"), ("must hold bones", "not_bones"), ("must number bones", "not_bones"),
+               ("must hold the vertebrae", "not_bones"))
 
 def _fault(kind, role, path, text, level="error"): return {"level": level, "kind": kind, "role": role, "file": path, "text": text}
 
@@ -282,7 +284,7 @@ def _read_fault(role, path, error):
 
 def _open(role, path):
     "(volume, None), or (None, what is wrong with the file)."
-    try: return {"image": read_volume, "mask": read_mask, "bones": read_labels}[role](path), None
+    try: return {"image": read_volume, "mask": read_mask, "bones": read_bones}[role](path), None
     except (ValueError, OSError, RuntimeError) as e: return None, _read_fault(role, path, e)
 
 # %% ../nbs/05_cohort.ipynb #fd541106
