@@ -32,6 +32,7 @@ def _radiomics():
 @contextlib.contextmanager
 def _quiet():
     "Take pyradiomics' own printing away; its messages still reach the root logger's handlers. Numerical warnings end as NaN with a reason."
+    _radiomics() # its import sets up its own printing
     logger = logging.getLogger("radiomics")
     handlers, logger.handlers = logger.handlers, [logging.NullHandler()]
     try:
@@ -197,39 +198,21 @@ def _margin(how, spacing_mm):
     s, pad = how.settings, how.settings.get("padDistance", 5)
     if _resamples(s):
         wanted = np.array(s["resampledPixelSpacing"][::-1], float)
-        return np.ceil((pad + 2)*np.where(wanted == 0, spacing_mm, wanted)/spacing_mm).astype(int) + _SPLINE
+        return np.ceil((pad + 2)*np.where(wanted == 0, spacing_mm, wanted)/spacing_mm).astype(int) + _SPLINE # the grid's own pad, and the spline's memory
     if s.get("preCrop"): return np.full(3, max(5, pad))
     return np.max([np.full(3, 5), *(_reach(t, s | own, spacing_mm) for t, own in how.image_types.items())], axis=0)
 
 # %% ../nbs/22_radiomics.ipynb #9b58c66d
-@dataclass(frozen=True)
-class _Region:
-    "A region cropped out of a volume, with what must be known about the volume."
-    hu: np.ndarray # (z, y, x) crop of the CT
-    inside: np.ndarray # (z, y, x) bool, in the region's own box
-    at: tuple # where that box begins in the crop, voxels
-    start: tuple # where the crop begins in the volume, voxels
-    shape: tuple # of the volume
-    spacing_mm: np.ndarray
-    largest: float | None = None # the volume's value of the largest magnitude, where a filter needs it
-
-    @property
-    def mask(self):
-        "The region in the crop."
-        mask = np.zeros(self.hu.shape, np.uint8)
-        mask[tuple(slice(a, a + n) for a, n in zip(self.at, self.inside.shape))] = self.inside
-        return mask
-
-def _grid(region, settings):
-    "The grid that pyradiomics would resample the whole volume to around this region: spacing, origin (in voxels of the CT) and size; None where it wouldn't."
-    spacing, wanted = region.spacing_mm, np.array(settings["resampledPixelSpacing"][::-1], float)
-    first, n = np.add(region.start, region.at), np.array(region.inside.shape)
-    new = np.where((wanted == 0) | (n == 1), spacing, wanted)
-    if np.allclose(spacing, new): return None
-    ratio, pad = spacing/new, settings.get("padDistance", 5)
+def _grid(box, shape, spacing_mm, settings):
+    "The grid that pyradiomics would resample the whole volume to around this box: spacing, origin (in voxels of the CT) and size; None where it wouldn't."
+    first, n = (np.array(v) for v in zip(*[(s.start, s.stop - s.start) for s in box]))
+    wanted = np.array(settings["resampledPixelSpacing"][::-1], float)
+    new = np.where((wanted == 0) | (n == 1), spacing_mm, wanted)
+    if np.allclose(spacing_mm, new): return None
+    ratio, pad = spacing_mm/new, settings.get("padDistance", 5)
     low = np.maximum(np.floor((first - .5)*ratio - pad), 0)
-    high = np.minimum(np.ceil((first + n - .5)*ratio + pad), np.ceil(np.array(region.shape)*ratio) - 1)
-    return new, .5*(new - spacing)/spacing + low/ratio, (high - low + 1).astype(int)
+    high = np.minimum(np.ceil((first + n - .5)*ratio + pad), np.ceil(np.array(shape)*ratio) - 1)
+    return new, .5*(new - spacing_mm)/spacing_mm + low/ratio, (high - low + 1).astype(int)
 
 def _sitk(array, spacing_mm, origin_mm=(0, 0, 0)):
     import SimpleITK as sitk
@@ -239,6 +222,7 @@ def _sitk(array, spacing_mm, origin_mm=(0, 0, 0)):
     return image
 
 def _resample(image, grid, spacing_mm, interpolator):
+    "An image on a grid, as an array."
     import SimpleITK as sitk
     new, origin, size = grid
     f = sitk.ResampleImageFilter()
@@ -247,17 +231,29 @@ def _resample(image, grid, spacing_mm, interpolator):
     f.SetSize(size[::-1].tolist())
     f.SetOutputPixelType(image.GetPixelID())
     f.SetInterpolator(getattr(sitk, interpolator))
-    return f.Execute(image)
+    return sitk.GetArrayFromImage(f.Execute(image))
 
-def _prepared(region, settings):
-    "Image and mask of a region as SimpleITK images on their final grid, and the settings that are left for pyradiomics."
-    at = np.array(region.start)*region.spacing_mm
-    image, mask = _sitk(region.hu, region.spacing_mm, at), _sitk(region.mask, region.spacing_mm, at)
-    if not _resamples(settings): return image, mask, settings
-    left = {k: v for k, v in settings.items() if k not in ("resampledPixelSpacing", "interpolator", "preCrop")}
-    grid = _grid(region, settings)
-    if grid is None: return image, mask, left | {"preCrop": True}
-    return _resample(image, grid, region.spacing_mm, settings.get("interpolator", "sitkBSpline")), _resample(mask, grid, region.spacing_mm, "sitkNearestNeighbor"), left
+# %% ../nbs/22_radiomics.ipynb #251db9e2
+@dataclass(frozen=True)
+class _Region:
+    "A region cropped out of a volume, with what must be known about the volume."
+    hu: np.ndarray # (z, y, x) crop of the CT, or the CT on the grid
+    inside: np.ndarray # (z, y, x) bool: the region's voxels, in a box of the crop or on the whole grid
+    at: tuple # where that box begins
+    spacing_mm: np.ndarray # of `hu`
+    left: dict # settings that are left for pyradiomics
+    spline: tuple | None = None # grid and where the crop begins (voxels of the CT), for a crop that has to be resampled by a spline
+    largest: float | None = None # the volume's value of the largest magnitude, where a filter needs it
+
+def _prepared(region):
+    "Image and mask of a region as SimpleITK images on their final grid."
+    hu, spacing = region.hu, region.spacing_mm
+    if region.spline:
+        grid, start = region.spline
+        hu, spacing = _resample(_sitk(hu, spacing, np.array(start)*spacing), grid, spacing, "sitkBSpline"), grid[0]
+    mask = np.zeros(hu.shape, np.uint8)
+    mask[tuple(slice(a, a + n) for a, n in zip(region.at, region.inside.shape))] = region.inside
+    return _sitk(hu, spacing), _sitk(mask, spacing)
 
 # %% ../nbs/22_radiomics.ipynb #93819214
 def _why_not(hu, mask, minimum_dimensions):
@@ -319,9 +315,9 @@ def _measure(region, how):
     with _quiet():
         _radiomics()
         try:
-            image, mask, settings = _prepared(region, how.settings)
-            reason = _refusal(image, mask, settings)
-            found = {} if reason else _execute(image, mask, how, settings, region.largest)
+            image, mask = _prepared(region)
+            reason = _refusal(image, mask, region.left)
+            found = {} if reason else _execute(image, mask, how, region.left, region.largest)
         except (ValueError, RuntimeError, IndexError, ArithmeticError) as e: return {"reason": f"pyradiomics: {e}"}
     if reason: return {"reason": reason}
     values = {k: _as_float(v) for k, v in found.items() if not k.startswith("diagnostics")}
@@ -372,15 +368,32 @@ def _crop(box, shape, margin, wraps):
     inside = lambda s, m, n: s.start >= m and s.stop + m <= n
     return tuple(slice(0, n) if wraps and not inside(s, m, n) else slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in zip(box, margin, shape))
 
-def _regions(hu, labels, boxes, spacing_mm, how):
+def _members(labels, members): return labels > 0 if members is None else np.isin(labels, members)
+
+def _cropped(hu, labels, boxes, spacing_mm, how):
     "Each region, cropped with the margin that its settings need."
     margin, largest = _margin(how, spacing_mm), _largest(hu, how)
-    wraps = "Wavelet" in how.image_types and not (_resamples(how.settings) or how.settings.get("preCrop"))
+    wraps = "Wavelet" in how.image_types and not how.settings.get("preCrop")
     for _, box, members in boxes:
         crop = _crop(box, hu.shape, margin, wraps)
-        start = tuple(c.start for c in crop)
-        inside = labels[box] > 0 if members is None else np.isin(labels[box], members)
-        yield _Region(hu[crop], inside, tuple(s.start - a for s, a in zip(box, start)), start, hu.shape, spacing_mm, largest)
+        at = tuple(s.start - c.start for s, c in zip(box, crop))
+        yield _Region(hu[crop], _members(labels[box], members), at, spacing_mm, how.settings, largest=largest)
+
+def _resampled(hu, labels, boxes, spacing_mm, how):
+    "Each region on the grid that the whole volume would have, or with what is needed to bring it there."
+    margin, by = _margin(how, spacing_mm), how.settings.get("interpolator", "sitkBSpline")
+    left = {k: v for k, v in how.settings.items() if k not in ("resampledPixelSpacing", "interpolator", "preCrop")}
+    all_labels, all_hu = _sitk(labels, spacing_mm), None if by == "sitkBSpline" else _sitk(hu, spacing_mm)
+    for key, box, members in boxes:
+        grid = _grid(box, hu.shape, spacing_mm, how.settings)
+        if grid is None: # nothing to resample: pyradiomics then crops
+            yield from _cropped(hu, labels, [(key, box, members)], spacing_mm, replace(how, settings=left | {"preCrop": True}))
+            continue
+        inside = _members(_resample(all_labels, grid, spacing_mm, "sitkNearestNeighbor"), members)
+        if box[0].stop - box[0].start == 1: inside[np.arange(len(inside)) != round(box[0].start - grid[1][0])] = False # of one slice only
+        crop = _crop(box, hu.shape, margin, False)
+        spline = dict(spacing_mm=spacing_mm, spline=(grid, tuple(c.start for c in crop)))
+        yield _Region(inside=inside, at=(0, 0, 0), left=left, **(dict(hu=hu[crop], **spline) if all_hu is None else dict(hu=_resample(all_hu, grid, spacing_mm, by), spacing_mm=grid[0])))
 
 def _image_names(image_type, args):
     "What the columns of an image are called."
@@ -429,7 +442,7 @@ def _table(keys, rows, key_columns, names):
     types = {c: np.int64 for c in key_columns} | {n: float for n in names} | {"reason": object}
     rows = [dict(zip(key_columns, [k])) | row for k, row in zip(keys, rows)]
     table = pd.DataFrame(rows, columns=list(types)).astype(types)
-    return table.assign(reason=table.reason.where(table.reason.notna(), None))
+    return table.assign(reason=table.reason.where(table.reason.notna(), None)).copy() # in one piece: pandas warns of tables in many
 
 # %% ../nbs/22_radiomics.ipynb #3368c1e8
 def extract_features(
@@ -454,8 +467,8 @@ def extract_features(
     labels = _check_labels(labels)
     groups, (hu, left) = _check_groups(groups, labels, per), _normalised(_as_hu(ct_hu, labels), how.settings)
     names, how = _names(how), replace(how, settings=left)
-    boxes = _boxes(labels, per, groups)
-    return _table([k for k, *_ in boxes], _in_chunks(_regions(hu, labels, boxes, spacing_mm, how), how, workers), _KEYS[per], names)
+    boxes, regions = _boxes(labels, per, groups), _resampled if _resamples(how.settings) else _cropped
+    return _table([k for k, *_ in boxes], _in_chunks(regions(hu, labels, boxes, spacing_mm, how), how, workers), _KEYS[per], names)
 
 # %% ../nbs/22_radiomics.ipynb #5e3e5420
 def _file_features(image, mask, how):
@@ -560,7 +573,7 @@ def _check_tables(truth, predicted):
     return tables, features
 
 def _paired(truth, predicted):
-    "The truth by region, its features and each method's `_Pairs`."
+    "The truth's table, its features and each method's `_Pairs`."
     tables, features = _check_tables(truth, predicted)
     keys = _join_keys(tables)
     indexed = {n: t.set_index(keys) for n, t in tables.items()}
@@ -568,7 +581,7 @@ def _paired(truth, predicted):
     for name, p in indexed.items():
         ratings = np.stack([t[features].to_numpy(float).T, p[features].reindex(t.index).to_numpy(float).T], -1)
         pairs[name] = _Pairs(ratings, ~t.index.isin(p.index), int((~p.index.isin(t.index)).sum()))
-    return t.reset_index(), features, pairs
+    return truth, features, pairs
 
 # %% ../nbs/22_radiomics.ipynb #0a07a5bd
 def _counts(pairs, complete):
@@ -602,7 +615,7 @@ def _mean_row(pairs, chosen, patients, settings):
     known = values[np.isfinite(values)]
     ends = dict(min=known.min() if len(known) else np.nan, max=known.max() if len(known) else np.nan, n_features=len(known))
     ci = icc_ci(pairs.ratings[chosen], patients, **settings)
-    return dict(kind="mean", icc=known.mean() if len(known) else np.nan, low=ci.low, high=ci.high, **ends, n_patients=ci.n_patients, reason=ci.reason)
+    return dict(kind="mean", icc=known.mean() if len(known) else np.nan, low=np.maximum(ci.low, -1), high=ci.high, **ends, n_patients=ci.n_patients, reason=ci.reason)
 
 def _pooled_row(pairs, chosen, level):
     "One ICC over regions x features, as they are."
@@ -628,8 +641,8 @@ def icc_table(
     """Agreement of radiomic features by class: `kind` "mean" (of the features' ICCs) and "pooled" (one ICC over regions x features).
 
     Raises TypeError and ValueError for tables that cannot be joined; warns once below 10 patients."""
-    table, features, pairs = _paired(truth, predicted)
-    classes, patients, rows = np.array([_class_of(f) for f in features]), _who(table, unit), []
+    truth, features, pairs = _paired(truth, predicted)
+    classes, patients, rows = np.array([_class_of(f) for f in features]), _who(truth, unit), []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for method, p in pairs.items():
