@@ -981,15 +981,22 @@ def _row(i, kind, label, box, mask, added, spacing_mm):
                 diameter_mm=_widest_mm(mask, spacing_mm), mean_contrast_hu=float(added[mask].mean()), peak_contrast_hu=float(added[mask].max()))
 
 _PLANTED = ["lesion", "kind", "bone", "bone_name", "region", "weight_bearing", "n_voxels", "volume_ml", "z_first", "z_last",
-            "centroid_z", "centroid_y", "centroid_x", "diameter_mm", "mean_contrast_hu", "peak_contrast_hu"]
+            "centroid_z", "centroid_y", "centroid_x", "diameter_mm", "mean_contrast_hu", "peak_contrast_hu", "n_neighbours"]
 
-_MEASURED = [c for c in _PLANTED if c not in ("bone_name", "region", "weight_bearing")]
+_MEASURED = [c for c in _PLANTED if c not in ("bone_name", "region", "weight_bearing", "n_neighbours")]
 _COUNTS = ("lesion", "bone", "n_voxels", "z_first", "z_last")
 
+def _slice_gap(a, b): return max(0, max(a["z_first"], b["z_first"]) - min(a["z_last"], b["z_last"]))
+
+def _neighbours(rows):
+    "How many other lesions lie within 10 slices of each: the gap between slice extents, 0 where two share a slice."
+    return [sum(a is not b and _slice_gap(a, b) <= 10 for b in rows) for a in rows]
+
 def _planted_table(rows):
-    "The rows with each bone's name, region and weight-bearing."
+    "The rows with each bone's name, region and weight-bearing, and the lesion's neighbours."
     table = pd.DataFrame(rows, columns=_MEASURED).astype({c: "int64" if c in _COUNTS else "float64" for c in _MEASURED if c != "kind"})
     known = bone_table().rename(columns={"id": "bone", "name": "bone_name"})
+    table["n_neighbours"] = np.array(_neighbours(rows), np.int64)
     return table.astype({"kind": "str"}).merge(known, on="bone", how="left")[_PLANTED]
 
 # %% ../nbs/04_phantom.ipynb #2e677f34
@@ -1089,7 +1096,7 @@ def _write_case(folder, name, seed, key, settings):
 def _case_key(seed, settings):
     "What a case was made from."
     plain = {k: asdict(v) if isinstance(v, Difficulty) else v for k, v in settings.items()}
-    return content_hash("phantom", asdict(DIFFICULTY), plain, seed)
+    return content_hash("phantom", _PLANTED, asdict(DIFFICULTY), plain, seed)
 
 def make_cohort(
     folder: str | Path, # where to; made if missing
