@@ -14,19 +14,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .core import MissingDependency, need
+from .core import MissingDependency, need, pyradiomics_build
 from .lesions import _check_labels, _check_same_grid, _check_spacing, label_lesions
 from .parallel import map_cases
 from .stats import FewPatientsWarning, icc_ci, icc_values
 from .volume import check_pair, read_mask, read_volume
 
 # %% ../nbs/22_radiomics.ipynb #66dece58
-_build = ("pip install numpy setuptools wheel versioneer, then pip install --no-build-isolation pyradiomics==3.0.1 "
-          "(it is compiled; on Python 3.12 and later it needs the shim that `make setup` applies)")
-
 def _radiomics():
+    "pyradiomics, or how to get it."
     try: return need("radiomics", package="pyradiomics==3.0.1")
-    except MissingDependency as e: raise MissingDependency(f"pyradiomics could not be imported ({e.__cause__}); build it with: {_build}") from e
+    except MissingDependency as e:
+        why, command = pyradiomics_build()
+        raise MissingDependency(f"pyradiomics could not be imported ({e.__cause__}): {why}; build it with: {command}") from e
 
 # %% ../nbs/22_radiomics.ipynb #76481147
 @contextlib.contextmanager
@@ -433,6 +433,7 @@ def _check_groups(groups, labels, per):
 def _in_chunks(regions, how, workers):
     "Measure regions, in chunks over a warm pool of processes where there are several; with a bar once it lasts."
     regions = list(regions)
+    if workers is None and len(regions) < 20: workers = 1 # starting processes would take longer
     size = max(1, min(16, len(regions)//(4*(workers or 2)))) if workers != 1 else 1
     chunks = {f"{i:06d}": (regions[i:i + size], how) for i in range(0, len(regions), size)}
     done = map_cases(_measure_all, chunks, workers=workers if len(regions) > 1 else 1, desc="regions", raise_errors=True)
@@ -491,7 +492,8 @@ def cohort_features(
     done = map_cases(_file_features, jobs, folder=folder, workers=workers, desc="radiomics", raise_errors=True)
     tables = [t.assign(case=case) for case, t in done.results.items()]
     table = pd.concat(tables, ignore_index=True)
-    return table[["case", *table.columns.drop("case")]]
+    table = table.assign(reason=table.reason.astype(object).where(table.reason.notna(), None))
+    return table[["case", *table.columns.drop("case")]].copy()
 
 # %% ../nbs/22_radiomics.ipynb #2a725d1f
 def _pieces(universe, method):
