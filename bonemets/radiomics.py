@@ -348,17 +348,24 @@ def _largest(hu, how):
     low, high = hu.min(), hu.max()
     return low if -float(low) > float(high) else high
 
+def _find(labels):
+    "The box of each label, as `scipy.ndimage.find_objects` gives them, looking only at the slices that hold anything."
+    from scipy.ndimage import find_objects
+    rows = np.flatnonzero(labels.reshape(len(labels), -1).max(1)) if labels.size else []
+    if not len(rows): return []
+    return [b and (slice(int(rows[b[0].start]), int(rows[b[0].stop - 1]) + 1), *b[1:]) for b in find_objects(labels[rows])]
+
 def _boxes(labels, per, groups):
     "The regions as (key, box, labels that belong to it)."
-    from scipy.ndimage import find_objects
     if per == "lesion":
-        found = {i: box for i, box in enumerate(find_objects(labels), 1) if box is not None}
+        found = {i: box for i, box in enumerate(_find(labels), 1) if box is not None}
         if groups is None: return [(i, box, (i,)) for i, box in found.items()]
         return [(k, _around([found[i] for i in g]), g) for k, g in groups.items()]
-    whole = [box for box in find_objects((labels > 0).astype(np.uint8)) if box is not None]
-    if per == "case": return [(0, box, None) for box in whole]
-    slices = [(z, find_objects((labels[z] > 0).astype(np.uint8))) for z in np.flatnonzero(labels.reshape(len(labels), -1).any(1))]
-    return [(int(z), (slice(z, z + 1), *box[0]), None) for z, box in slices]
+    inside = (labels > 0).astype(np.uint8)
+    whole = _find(inside)
+    if per == "case" or not whole: return [(0, box, None) for box in whole]
+    z = range(whole[0][0].start, whole[0][0].stop)
+    return [(k, (slice(k, k + 1), *box[1:]), None) for k in z for box in _find(inside[k:k + 1])]
 
 def _around(boxes): return tuple(slice(min(b.start for b in axis), max(b.stop for b in axis)) for axis in zip(*boxes))
 
@@ -383,7 +390,9 @@ def _resampled(hu, labels, boxes, spacing_mm, how):
     "Each region on the grid that the whole volume would have, or with what is needed to bring it there."
     margin, by = _margin(how, spacing_mm), how.settings.get("interpolator", "sitkBSpline")
     left = {k: v for k, v in how.settings.items() if k not in ("resampledPixelSpacing", "interpolator", "preCrop")}
-    all_labels, all_hu = _sitk(labels, spacing_mm), None if by == "sitkBSpline" else _sitk(hu, spacing_mm)
+    if not boxes: return
+    end = tuple(slice(0, s.stop + m) for s, m in zip(_around([box for _, box, _ in boxes]), margin)) # what lies behind all regions is not needed
+    all_labels, all_hu = _sitk(labels[end], spacing_mm), None if by == "sitkBSpline" else _sitk(hu[end], spacing_mm)
     for key, box, members in boxes:
         grid = _grid(box, hu.shape, spacing_mm, how.settings)
         if grid is None: # nothing to resample: pyradiomics then crops
