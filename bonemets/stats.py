@@ -368,7 +368,7 @@ _ROUNDING = (8*np.finfo(float).eps)**2 # a mean square of this size, of ratings 
 class _Squares:
     "Mean squares of tables, over leading axes; NaN below what they need."
     n: np.ndarray # complete targets
-    k: int # raters
+    k: float # raters; a NumPy float, so that division by none of them gives NaN
     targets: np.ndarray # between targets
     raters: np.ndarray # between raters
     error: np.ndarray # what is left
@@ -376,8 +376,9 @@ class _Squares:
 
 def _target_sums(x):
     "For each target what the mean squares need, to be added up: (…, n, 4 + k); each rater's bias; which tables hold an infinity."
-    infinite = np.isinf(x).any((-2, -1))
-    ok = ~np.isnan(x).any(-1) & ~infinite[..., None]
+    complete = ~np.isnan(x).any(-1)
+    infinite = (np.isinf(x).any(-1) & complete).any(-1)
+    ok = complete & ~infinite[..., None]
     x, n = np.where(ok[..., None], x, 0), np.maximum(ok.sum(-1, keepdims=True), 1)
     largest = np.abs(x).max((-2, -1), keepdims=True, initial=0)
     x = x/np.where(largest > 0, largest, 1)
@@ -391,12 +392,12 @@ def _target_sums(x):
 def _squares(totals, bias):
     "Mean squares from the (weighted) totals of targets' sums."
     n, level, level2, rest2 = np.moveaxis(totals[..., :4], -1, 0)
-    rest, k, n1 = totals[..., 4:], bias.shape[-1], np.where(n > 0, n, np.nan)
+    rest, k, n1 = totals[..., 4:], np.float64(bias.shape[-1]), np.where(n > 0, n, np.nan)
     t, e = k*(level2 - level**2/n1), rest2 - (rest**2).sum(-1)/n1
     r = n1*((bias + rest/n1[..., None])**2).sum(-1)
     t, e, r = (np.where(s <= _ROUNDING*n*k, 0, s) for s in (t, e, r))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _Squares(n, k, t/(n - 1), r/np.float64(k - 1), e/((n - 1)*(k - 1)), (e + r)/(n*(k - 1)))
+        return _Squares(n, k, t/(n - 1), r/(k - 1), e/((n - 1)*(k - 1)), (e + r)/(n*(k - 1)))
 
 # %% ../nbs/12_stats.ipynb #7dc5da9d
 def _coefficient(kind, targets, m):
@@ -424,11 +425,11 @@ def _icc_numbers(kind, m, level):
 # %% ../nbs/12_stats.ipynb #77bfdf1c
 _UNDEFINED = ("fewer than two raters", "infinite values", "fewer than three complete targets", "no variation: all ratings are equal (0/0)")
 
-def _icc_reason(kind, m, infinite, numbers):
+def _icc_reason(m, infinite, numbers):
     "Why a table has no ICC, or what to know about it; '' if nothing."
-    odd = (numbers["low"] > numbers["high"]) | (numbers["value"] > 1)
+    odd = (numbers["low"] > numbers["value"]) | (numbers["value"] > np.minimum(numbers["high"], 1))
     found = [np.broadcast_to(m.k < 2, m.n.shape), infinite, m.n < 3, (m.targets == 0) & (m.within == 0), m.within == 0, m.error == 0, m.targets == 0, odd]
-    said = [*_UNDEFINED, "perfect agreement", "raters differ by a constant only", "targets do not differ", "targets differ less than by chance: out of range"]
+    said = [*_UNDEFINED, "perfect agreement", "raters differ by a constant only", "targets do not differ", "targets differ less than by chance: value or interval out of range"]
     return np.select(found, said, "")
 
 def _settle(kind, reason, numbers):
@@ -451,6 +452,15 @@ def _check_icc(kind, level):
     if kind not in ICC_TYPES: raise ValueError(f"kind must be one of {', '.join(ICC_TYPES)}, got {kind!r}")
     if not 0 < level < 1: raise ValueError(f"level must lie between 0 and 1, got {level}")
 
+def _icc_of(x, kinds, level):
+    "The dict of `icc_values` for each of `kinds`; the sums are made once."
+    sums, bias, infinite = _target_sums(x)
+    m, n = _squares(sums.sum(-2), bias), (~np.isnan(x).any(-1)).sum(-1)
+    for kind in kinds:
+        numbers = _icc_numbers(kind, m, level)
+        reason = _icc_reason(m, infinite, numbers)
+        yield _settle(kind, reason, numbers) | dict(n=n, n_dropped=x.shape[-2] - n, reason=reason)
+
 def icc_values(
     ratings, # (…, n targets, k raters), numbers; NaN where a rating is missing
     kind: str = "ICC(A,1)", # one of ICC_TYPES
@@ -458,13 +468,7 @@ def icc_values(
 ) -> dict: # arrays over the leading axes: value, low, high, f, df1, df2, p, n, n_dropped, reason; NaN with a reason where undefined
     "One form of the ICC for many tables at once; targets with a missing rating are dropped, table by table. Raises ValueError and TypeError for bad input."
     _check_icc(kind, level)
-    x = _as_ratings(ratings)
-    sums, bias, infinite = _target_sums(x)
-    m = _squares(sums.sum(-2), bias)
-    numbers = _icc_numbers(kind, m, level)
-    reason = _icc_reason(kind, m, infinite, numbers)
-    n = (~np.isnan(x).any(-1)).sum(-1)
-    return _settle(kind, reason, numbers) | dict(n=n, n_dropped=x.shape[-2] - n, reason=reason)
+    return next(_icc_of(_as_ratings(ratings), [kind], level))
 
 # %% ../nbs/12_stats.ipynb #4bd39c32
 _OLD_NAMES = dict(zip(("ICC1", "ICC2", "ICC3", "ICC1k", "ICC2k", "ICC3k"), ICC_TYPES)) # pingouin's until 0.6
@@ -484,9 +488,10 @@ def icc(
 ) -> pd.DataFrame: # a row a form: type, value, low, high, f, df1, df2, p, n, n_dropped, reason; NaN with a reason where undefined
     "All six forms of the intraclass correlation; targets with a missing rating are dropped and counted. Raises ValueError and TypeError for bad input."
     x = _as_ratings(ratings)
+    _check_icc(ICC_TYPES[0], level)
     if engine not in ("own", "pingouin"): raise ValueError(f"engine must be own or pingouin, got {engine!r}")
     if engine == "pingouin" and (x.ndim > 2 or level != .95): raise ValueError(f"engine pingouin takes one table at level 0.95, got shape {x.shape} and level {level}")
-    rows = [pd.DataFrame({k: v.ravel() for k, v in icc_values(x, kind, level).items()}).assign(type=kind) for kind in ICC_TYPES]
+    rows = [pd.DataFrame({c: v.ravel() for c, v in found.items()}).assign(type=kind) for kind, found in zip(ICC_TYPES, _icc_of(x, ICC_TYPES, level))]
     out = pd.concat(rows).rename_axis("item").reset_index().sort_values("item", kind="stable", ignore_index=True)
     out = out[["item", "type", *out.columns.drop(["item", "type"])]]
     if engine == "pingouin" and not out.reason.any(): out = out.assign(**_icc_pingouin(x[~np.isnan(x).any(1)]))
