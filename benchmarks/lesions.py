@@ -82,6 +82,16 @@ def peak_mb(f):
     return peak/2**20
 
 
+def resident_mb(f):
+    "Peak of what a call keeps in memory beyond what was there (pages that are never written don't count), MB; NaN where the system does not tell."
+    status = lambda key: int(next(line for line in open("/proc/self/status") if line.startswith(key)).split()[1])/1024
+    try: open("/proc/self/clear_refs", "w").write("5")
+    except OSError: return float("nan")
+    before = status("VmRSS")
+    f()
+    return status("VmHWM") - before
+
+
 def check(mask):
     "The same lesions and measures by both roads."
     table, other = ours(mask), scipy_skimage(mask)
@@ -99,9 +109,9 @@ def sparse(shape, rounds):
     compare("what else is asked", {"labels and table": lambda: ours(mask), "with CT": lambda: ours(mask, ct_hu=ct), "with CT and bones": lambda: ours(mask, ct_hu=ct, bones=bones),
                                    "scipy + regionprops_table with CT": lambda: scipy_skimage(mask, ct)}, rounds)
     labels_mb = mask.size*4/2**20
-    print(f"\npeak memory beyond the inputs; the label map itself is {labels_mb:.0f} MB")
+    print(f"\npeak memory beyond the inputs, reserved and resident; the label map itself is {labels_mb:.0f} MB")
     for name, f in {"labels": lambda: label_lesions(mask), "labels and table": lambda: ours(mask), "labels and table with CT and bones": lambda: ours(mask, ct_hu=ct, bones=bones),
-                    "scipy label + regionprops_table": lambda: scipy_skimage(mask)}.items(): print(f"  {name:<44} {(mb := peak_mb(f)):7.1f} MB   {mb/labels_mb:.2f} x the label map")
+                    "scipy label + regionprops_table": lambda: scipy_skimage(mask), "cc3d 26 + statistics": lambda: cc3d_26(mask)}.items(): print(f"  {name:<44} {(a := peak_mb(f)):7.1f} MB, {a/labels_mb:.3f} x the label map   {(b := resident_mb(f)):7.1f} MB, {b/labels_mb:.3f} x")
 
 def growth(shape, rounds):
     "1, 2 and 4 times the slices at the same lesions, and the lesions at the same slices."

@@ -314,13 +314,16 @@ def _body(hu, spacing):
 
 # %% ../nbs/03_bones.ipynb #948341b3
 def _contrast_hu(hu, body, spacing):
-    "HU of what is thick, even and above 130 HU without a denser rim (contrast in vessels, kidneys, bowel); None where there is less than 4 ml."
+    "HU of what is thick, even and above 130 HU without a denser rim (contrast in vessels, kidneys, bowel); None where no such part has 8 ml, which marrow seldom has."
     from scipy import ndimage
     size = [max(3, int(11/s) | 1) for s in spacing]
     mean = ndimage.uniform_filter(hu, size)
     spread = ndimage.uniform_filter(hu*hu, size) - mean*mean
     even = body & (mean > 130) & (mean < 480) & (spread < 35**2) & (ndimage.maximum_filter(hu, size) < mean + 110)
-    return float(np.percentile(mean[even], 95)) if even.sum()*np.prod(spacing) >= 4000 else None
+    label, n = _parts(even, 6)
+    large = np.bincount(label.ravel(), minlength=n + 1)*np.prod(spacing) >= 8000
+    large[0] = False
+    return float(np.percentile(mean[large[label]], 95)) if large.any() else None
 
 def _metal(hu, spacing):
     "Metal with its blurred edge."
@@ -328,9 +331,10 @@ def _metal(hu, spacing):
     return _grow(core, max(spacing[1:]), spacing) & (hu > 1500) if core.any() else core
 
 def _dense(hu, allowed, contrast, spacing):
-    "Hysteresis: the parts above 150 HU that hold enough above the seeds' HU."
-    low, seed = allowed & (hu > 150), 250 if contrast is None else max(250, contrast + 110)
-    high = low & (hu > seed)
+    "Hysteresis: the parts above 130 HU (150 with contrast) that hold enough above the seeds' HU."
+    low, high = (130, 220) if contrast is None else (150, max(250, contrast + 110))
+    low = allowed & (hu > low)
+    high = low & (hu > high)
     if contrast is not None: low &= _grow(high, 3.9, spacing)
     label, n = _parts(low)
     volume = np.prod(spacing)
@@ -407,10 +411,30 @@ def _block_in_front(bone, z, y, x, spacing):
     box = bone[max(z - dz, 0):z + dz + 1, max(y - dy, 0):max(y, 0), max(int(x) - dx, 0):int(x) + dx + 1]
     return box.mean() if box.size else 0.
 
+def _boxes(label):
+    "(bounding box, voxels) of each label, in order."
+    import cc3d
+    stats = cc3d.statistics(label)
+    return list(zip(stats["bounding_boxes"][1:], stats["voxel_counts"][1:]))
+
+def _hollow_shaft(part, hu, spacing):
+    "Slices of a long bone's shaft: a thick ring around something soft, 18 to 45 mm wide, for 50 mm at least; empty where there is none."
+    from scipy import ndimage
+    rows = np.flatnonzero(part.any((1, 2)))
+    if len(rows)*spacing[0] < 50: return rows[:0]
+    def hollow(z):
+        whole = _inside(part[z])
+        if not 250 < whole.sum()*spacing[1]*spacing[2] < 1600: return False
+        depth = ndimage.distance_transform_edt(np.pad(whole, 1), sampling=spacing[1:])[1:-1, 1:-1]
+        return np.median(hu[z][depth >= 0.75*depth.max()]) < 110 and np.percentile(hu[z][part[z]], 80) > 400
+    found = np.array([z for z in rows if hollow(z)], int)
+    return found if len(found)*spacing[0] >= 50 else found[:0]
+
+# %% ../nbs/03_bones.ipynb #9e07361a
 def _chains(f, up_mm, close_mm):
     "Chains of holes that may be the canal, in a mask grown along z and closed within slices: arrays of (z, y, x), longest first."
     ring, area = _close(_grow(f.bone, up_mm, f.spacing, (0,)), close_mm, f.spacing), f.spacing[1]*f.spacing[2]
-    label, n = _parts(_enclosed(ring, f.hu, 50/area, 1000/area, lambda hu, z: -90 < hu.mean() < 90), 26)
+    label, n = _parts(_enclosed(ring, f.hu, 50/area, 1000/area, lambda hu, z: -40 < np.median(hu) < 90), 26)
     rows = [[] for _ in range(n)]
     for z in np.flatnonzero(label.any((1, 2))):
         for i in np.unique(label[z])[1:]:
@@ -418,10 +442,27 @@ def _chains(f, up_mm, close_mm):
             if _block_in_front(f.bone, z, int(ys.min()), xs.mean(), f.spacing) > 0.35: rows[i - 1].append((z, ys.mean(), xs.mean()))
     return sorted([np.array(r) for r in rows if r], key=len, reverse=True)
 
+def _is_limb(body, y, x, spacing):
+    "Is the body's part at (y, x) of a slice smaller than 250 cm2, though the field of view does not cut it?"
+    label, _ = _parts(body, 4)
+    part = label == label[int(y), int(x)]
+    area, cut = part.sum()*spacing[1]*spacing[2], part[[0, -1]].sum()*spacing[2] + part[:, [0, -1]].sum()*spacing[1]
+    return area < 25000 and cut < 40
+
+def _shafts(f):
+    "Bone of hollow shafts and of 30 mm beyond their ends."
+    label, _ = _parts(f.bone)
+    out, more = np.zeros(label.shape, bool), int(30/f.spacing[0])
+    for i, (box, size) in enumerate(_boxes(label), 1):
+        rows = _hollow_shaft(label[box] == i, f.hu[box], f.spacing) if size else ()
+        if len(rows): out[box][max(rows[0] - more, 0):rows[-1] + more + 1] |= (label[box] == i)[max(rows[0] - more, 0):rows[-1] + more + 1]
+    return out
+
 def _canal(f):
     "(x, y of the canal in every slice, first and last slice where it is seen), voxels; None where there is none."
     from scipy import ndimage
     dz, dy, dx = f.spacing
+    f = _Field(f.bone & ~_shafts(f), f.hu, f.body, f.spacing)
     tries = [_chains(f, up, close) for up, close in ((12, 4), (6, 4), (6, 0))]
     pieces = max(tries, key=lambda t: len(t[0]) if t else 0)
     if not pieces or len(pieces[0])*dz < min(20, 0.6*len(f.bone)*dz): return None
@@ -432,6 +473,8 @@ def _canal(f):
         if abs(x - end[2])*dx < 12 + 0.3*gap and abs(y - end[1])*dy < 15 + 0.8*gap and gap < 80:
             line = np.concatenate([line, piece[~np.isin(piece[:, 0], line[:, 0])]])
     line = line[line[:, 0].argsort()]
+    if np.mean([_is_limb(f.body[int(z)], y, x, f.spacing) for z, y, x in line]) > 0.5: return None
+    if min(line[:, 2].mean(), f.bone.shape[2] - 1 - line[:, 2].mean())*dx < 20: return None # half a vertebra at the edge of the field of view
     at = [ndimage.gaussian_filter1d(np.interp(np.arange(len(f.bone)), line[:, 0], v), 12/dz, mode="nearest") for v in (line[:, 2], line[:, 1])]
     return *at, int(line[0, 0]), int(line[-1, 0])
 
@@ -446,7 +489,7 @@ def _follow(f, canal):
     while first > 0 and body(first - 1): first -= 1
     return first, last
 
-# %% ../nbs/03_bones.ipynb #9e07361a
+# %% ../nbs/03_bones.ipynb #54f4def9
 def _lungs(f, canal):
     "Air in the body that reaches back beside the spine (or, without a spine, much of it and denser than bowel gas)."
     label, n = _parts((f.hu < -500) & f.body, 6)
@@ -467,17 +510,6 @@ def _brain(f):
     def soft(hu, z): return ((hu > -30) & (hu < 100)).mean() > 0.85 and len(hu) > 0.4*part[z]
     rows = np.flatnonzero(_enclosed(ring, f.hu, 3500/area, 30000/area, soft).any((1, 2)))
     return int(rows[0]) if len(rows)*f.spacing[0] >= min(12, 0.5*len(f.bone)*f.spacing[0]) and len(rows) else None
-
-def _hollow_shaft(part, hu, spacing):
-    "Is this a long bone's shaft: a thick ring around something soft, 18 to 45 mm wide, for 50 mm?"
-    from scipy import ndimage
-    rows = np.flatnonzero(part.any((1, 2)))
-    if len(rows)*spacing[0] < 50: return False
-    def hollow(z):
-        if not 250 < part[z].sum()*spacing[1]*spacing[2] < 1600: return False
-        depth = ndimage.distance_transform_edt(part[z], sampling=spacing[1:])
-        return np.median(hu[z][depth >= 0.6*depth.max()]) < 80 and np.percentile(hu[z][part[z]], 80) > 400
-    return sum(map(hollow, rows))*spacing[0] >= 50
 
 # %% ../nbs/03_bones.ipynb #3f29eb41
 @dataclass
@@ -568,7 +600,7 @@ def _side_region(p, s, hips, thin):
     apex = lungs and top < len(s.f.bone) - 2
     if apex and p.z > (base + top)/2 and p.lung > 20 and p.thick >= 6 and p.ml > 15: return 5
     if thin and p.thick < 7 and p.side > 40 and p.depth < 45: return 2
-    if _hollow_shaft(p.mask, s.f.hu[p.box], s.f.spacing): return 5
+    if len(_hollow_shaft(p.mask, s.f.hu[p.box], s.f.spacing)): return 5
     inner = p.ml < 15 and p.depth > 35 and p.v < -40 and p.z < (base if lungs else len(s.f.bone))
     return 0 if inner and (lungs or hips) else 6
 
@@ -639,11 +671,12 @@ def _without_spine(f):
     from scipy import ndimage
     out, lungs = np.where(f.bone, 6, 0).astype(np.uint8), _lungs(f, None)
     far = ndimage.distance_transform_edt(~lungs, sampling=f.spacing) if lungs.any() else None
-    label, n = _parts(f.bone)
+    shafts = _shafts(f)
+    label, n = _parts(f.bone & ~shafts)
+    out[shafts] = 5
     for i in range(1, n + 1):
         part = label == i
-        if _hollow_shaft(part, f.hu, f.spacing): out[part] = 5
-        elif far is not None and np.median(far[part]) < 12: out[part] = 2
+        if far is not None and np.median(far[part]) < 12: out[part] = 2
     return out
 
 def _regions_of(f, canal):

@@ -143,10 +143,10 @@ def _write_lesions(table, out):
 @app.command()
 def lesions(
     mask: Annotated[Path, typer.Argument(metavar="MASK", help="The lesion mask: NIfTI, NRRD, MetaImage or DICOM SEG.")], # the mask
-    ct: Annotated[Optional[Path], typer.Option(help="Its CT, a file or DICOM folder; gives each lesion its HU.")] = None, # the CT
-    bones: Annotated[Optional[Path], typer.Option(help="Its bone map with TotalSegmentator's labels; gives each lesion its bone.")] = None, # the bone map
-    out: Annotated[Optional[Path], typer.Option(help="The table to write, .csv or .parquet; without it only the summary is printed.")] = None, # the table
-    labels: Annotated[Optional[list[int]], typer.Option(help="A value of MASK that means lesion, where it is not 0 and 1 only; may be given several times.")] = None, # values
+    ct: Annotated[Optional[Path], typer.Option(metavar="CT", help="Its CT, a file or DICOM folder; gives each lesion its HU.")] = None, # the CT
+    bones: Annotated[Optional[str], typer.Option(metavar="BONES", help="Its bone map (TotalSegmentator's labels); or estimate, or totalsegmentator, to make one.")] = None, # the bone map
+    out: Annotated[Optional[Path], typer.Option(metavar="TABLE", help="The table to write, .csv or .parquet; without it only the summary is printed.")] = None, # the table
+    labels: Annotated[Optional[list[int]], typer.Option(metavar="VALUE", help="What in MASK means lesion, where it is not 0 and 1 only; may come several times.")] = None, # values
     rule: Annotated[Rule, typer.Option(help="Which voxels are one lesion.")] = Rule.overlap, # how the mask is split
     min_voxels: Annotated[int, typer.Option(min=1, help="Smaller lesions are left out.")] = 1, # least size
     within_slices: Annotated[int, typer.Option(min=0, help="Lesions with at most so many slices between them are neighbours.")] = 10, # widest gap
@@ -155,9 +155,10 @@ def lesions(
     with plain_errors(exit_code=1):
         _check_out(out)
         from bonemets.measure import lesions_text, measure_lesions
-        table = measure_lesions(str(ct or ""), str(mask), str(bones or ""), labels=tuple(labels) if labels else None,
+        table = measure_lesions(str(ct or ""), str(mask), bones or "", labels=tuple(labels) if labels else None,
                                 rule=rule.value if rule is Rule.overlap else int(rule.value), min_voxels=min_voxels, within_slices=within_slices)
         typer.echo(lesions_text(table))
+        if bones == "estimate": typer.echo("note: bones and regions were estimated from the CT and may be wrong; look at the map before relying on them", err=True)
         if out is not None: typer.echo(f"table: {_write_lesions(table, out)}")
 
 # %% ../nbs/60_cli.ipynb #2524d30e

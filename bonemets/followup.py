@@ -113,14 +113,16 @@ def _row(nodes, voxel_ml, rule):
     ml = [int(t.n_voxels.sum())*voxel_ml if len(t) else missed for t in (old, new)]
     mm = [float(t.max_diameter_mm.sum()) if len(t) else missed for t in (old, new)]
     size = rule.judge(*(ml if rule.measure == "volume" else mm)) if len(old) and len(new) else None
-    out = dict(change=_story(len(old), len(new), size), size=size, lesions_before=tuple(old.lesion), lesions_after=tuple(new.lesion), n_before=len(old), n_after=len(new))
+    out = dict(change=_story(len(old), len(new), size), size=size, lesions_before=tuple(old.lesion), lesions_after=tuple(new.lesion),
+               n_before=len(old), n_after=len(new))
     for name, unit, (b, a) in (("volume", "ml", ml), ("diameter", "mm", mm)):
         out |= {f"{name}_before_{unit}": b, f"{name}_after_{unit}": a, f"{name}_change_{unit}": a - b, f"{name}_change_percent": _percent(b, a)}
     out |= {c: np.average(nodes[c], weights=nodes.n_voxels) for c in ("centroid_z", "centroid_y", "centroid_x")}
     out |= dict(shared_ml=int(nodes.shared.sum())*voxel_ml, in_both=in_both, **_place(nodes))
     if np.isnan(missed): out["change"] = "unseen"
     corner = np.array(nodes.bbox.tolist())
-    return out | dict(place=(-nodes.z_last.max(), *corner[:, 1:3].min(0).tolist(), *(round(out[c], 9) for c in ("centroid_y", "centroid_x", "centroid_z"))))
+    centre = (round(out[c], 9) for c in ("centroid_y", "centroid_x", "centroid_z"))
+    return out | dict(place=(-nodes.z_last.max(), *corner[:, 1:3].min(0).tolist(), *centre))
 
 # %% ../nbs/25_followup.ipynb #c60e01b3
 def _label_map(x, name, rule, min_voxels):
@@ -133,8 +135,9 @@ def _label_map(x, name, rule, min_voxels):
 
 def _check_grids(before, after):
     "GeometryError, with what to do, unless both lie on one grid."
+    one, other = _plain(before).shape, _plain(after).shape
+    differs = [f"shape is {one} in the first scan, {other} in the second"] if one != other else []
     if isinstance(before, Volume) and isinstance(after, Volume): differs = list(compare_grids(before, after, names=("first scan", "second")).values())
-    else: differs = [f"shape is {np.shape(b)} in the first scan, {np.shape(a)} in the second" for b, a in [(_plain(before), _plain(after))] if b.shape != a.shape]
     if differs:
         raise GeometryError(f"before and after must lie on one grid: {'; '.join(differs)}. Register the scans with a program of your choice, then bring "
                             "the second mask onto the first scan with apply_transform(after, before, transform)")
@@ -143,9 +146,10 @@ def _plain(x): return np.asarray(x.array if isinstance(x, Volume) else x)
 
 def _spacing_of(before, spacing_mm):
     "The voxel size that was given, or else the volume's."
-    if spacing_mm is None and not isinstance(before, Volume): raise ValueError("spacing_mm must be given (z, y, x) where before is an array; a Volume knows its own")
-    if spacing_mm is None: return before.spacing_mm
-    if isinstance(before, Volume) and not np.allclose(spacing_mm, before.spacing_mm): raise ValueError(f"spacing_mm must be that of before, {before.spacing_mm}, got {spacing_mm}")
+    own = before.spacing_mm if isinstance(before, Volume) else None
+    if spacing_mm is None and own is None: raise ValueError("spacing_mm must be given (z, y, x) where before is an array; a Volume knows its own")
+    if spacing_mm is None: return own
+    if own is not None and not np.allclose(spacing_mm, own): raise ValueError(f"spacing_mm must be that of before, {own}, got {spacing_mm}")
     return tuple(spacing_mm)
 
 def _on_grid(x, like, name):
@@ -163,8 +167,8 @@ def _link(old, new, first, second, spacing_mm, tolerance_mm):
     near = list(_near(old, new, first, spacing_mm, tolerance_mm)) if tolerance_mm else []
     group = _groups(np.array([*pairs.tolist(), *near], np.int64).reshape(-1, 2), first.lesion.to_numpy(), second.lesion.to_numpy())
     in_common = pd.Series(n, dtype="int64").groupby(pairs[:, 0]).sum()
-    both = pd.concat([first.assign(after=False, shared=first.lesion.map(in_common).fillna(0)), second.assign(after=True, shared=0.)], ignore_index=True)
-    return both.assign(group=group)
+    first, second = first.assign(after=False, shared=first.lesion.map(in_common).fillna(0)), second.assign(after=True, shared=0.)
+    return pd.concat([first, second], ignore_index=True).assign(group=group)
 
 def _lesions_of(labels, spacing_mm, bones, scheme, seen):
     "The lesion table of one timepoint, with `inside`: whether both scans saw the lesion whole (NA where nobody said what they saw)."
@@ -205,12 +209,14 @@ def _transform(given, inverse):
     if isinstance(given, (str, Path)):
         if not Path(given).is_file(): raise FileNotFoundError(f"there is no transform at {given}")
         try: given = sitk.ReadTransform(str(given))
-        except RuntimeError: raise ValueError(f"transform: {given} must be a transform that ITK reads (.tfm, .h5, .mat, .txt, .xfm); for a displacement field "
-                                              "as an image, hand over sitk.DisplacementFieldTransform(image)") from None
+        except RuntimeError:
+            raise ValueError(f"transform: {given} must be a transform that ITK reads (.tfm, .h5, .mat, .txt, .xfm); for a displacement field "
+                             "as an image, hand over sitk.DisplacementFieldTransform(image)") from None
     if not isinstance(given, sitk.Transform): given = _affine(given)
     if given.GetDimension() != 3: raise ValueError(f"transform must be one of 3D space, got {given.GetDimension()} dimensions")
     try: return given.GetInverse() if inverse else given
-    except RuntimeError: raise ValueError("transform has no inverse in closed form; have your registration write the transform from the first scan to the second") from None
+    except RuntimeError:
+        raise ValueError("transform has no inverse in closed form; have your registration write the one from the first scan to the second") from None
 
 def _affine(matrix):
     "The transform of a 4 x 4 matrix."
@@ -258,19 +264,23 @@ def _times(values):
 def _in_time(cases, order):
     "The cases of one patient, first to last. Raises CohortError where they have no order."
     patient, values = cases.patient.iloc[0], [str(v).strip() for v in cases.timepoint]
-    if order is not None and (odd := sorted(set(values) - set(order))): raise CohortError(f"order must hold every timepoint, {', '.join(map(repr, odd))} missing")
+    odd = sorted(set(values) - set(values if order is None else order))
+    if odd: raise CohortError(f"order must hold every timepoint, {', '.join(map(repr, odd))} missing")
     times = _times(values) if order is None else [order.index(v) for v in values]
     if times is None:
-        raise CohortError(f"timepoint of patient {patient} must be numbers, dates (year-month-day) or like T1, T2, got {values}; or say their order with order=[…]")
-    if len(set(times)) < len(times): raise CohortError(f"patient {patient} must have one case a timepoint, got {values}; give each scan a timepoint of its own")
+        raise CohortError(f"timepoint of patient {patient} must be numbers, dates (year-month-day) or like T1, T2, got {values}; "
+                          "or say their order with order=[…]")
+    if len(set(times)) < len(times):
+        raise CohortError(f"patient {patient} must have one case a timepoint, got {values}; give each scan a timepoint of its own")
     return cases.iloc[np.argsort(times)]
 
 def pair_timepoints(
     cohort: pd.DataFrame, # a cohort table with the columns patient, case, timepoint
     order: list | None = None, # all timepoints in their order, where they are words; None: numbers, dates, or numbers in a common text
-) -> pd.DataFrame: # patient, case_before, case_after, timepoint_before, timepoint_after: one row for two scans in succession; patients with one scan have none
+) -> pd.DataFrame: # patient, case_before, case_after, timepoint_before, timepoint_after; a row for two scans in succession, none for a single scan
     "Pair each case with the patient's next one. Raises CohortError where `timepoint` is missing, has no order or comes twice."
-    if missing := [c for c in ("patient", "case", "timepoint") if c not in cohort]: raise CohortError(f"cohort must have the column {missing[0]} to pair timepoints")
+    missing = [c for c in ("patient", "case", "timepoint") if c not in cohort]
+    if missing: raise CohortError(f"cohort must have the column {missing[0]} to pair timepoints")
     rows, order = [], None if order is None else list(map(str, order))
     for patient, cases in cohort.groupby("patient", sort=False):
         if len(cases) < 2: continue
@@ -292,7 +302,8 @@ def _plot_slopes(table, ax):
     "A line a group, from volume before to volume after, with the groups' numbers at both ends."
     for change, (color, style) in _LOOKS.items():
         some = table[table.change == change]
-        if len(some): ax.plot([0, 1], some[["volume_before_ml", "volume_after_ml"]].T, color=color, ls=style, marker="o", ms=4, label=[f"{change} ({len(some)})"] + ["_"]*(len(some) - 1))
+        names = [f"{change} ({len(some)})"] + ["_"]*(len(some) - 1)
+        if len(some): ax.plot([0, 1], some[["volume_before_ml", "volume_after_ml"]].T, color=color, ls=style, marker="o", ms=4, label=names)
     top = max(table.volume_before_ml.max(), table.volume_after_ml.max()) if len(table) else 1
     for x, volume in enumerate((table.volume_before_ml, table.volume_after_ml)):
         there = volume > 0
@@ -317,5 +328,6 @@ def plot_followup(
     fig, (left, right) = plt.subplots(1, 2, figsize=(8, 4.2), dpi=85, layout="constrained", width_ratios=(1, 1))
     _plot_slopes(table, left)
     plot_projection(back, spacing_mm, window=(400, 1800), overlays=masks, ax=right)
-    for g, z, x in zip(table.group, table.centroid_z, table.centroid_x): right.annotate(str(g), (x, z), (7, 5), textcoords="offset points", color="w", fontsize=8)
+    for g, z, x in zip(table.group, table.centroid_z, table.centroid_x):
+        right.annotate(str(g), (x, z), (7, 5), textcoords="offset points", color="w", fontsize=8)
     return fig

@@ -8,7 +8,7 @@ __all__ = ['score_case', 'measure_lesions', 'lesions_text', 'measure_radiomics',
 # %% ../nbs/23_measure.ipynb #a7cf5084
 import pandas as pd
 
-from .bones import read_bones
+from .bones import bones_for, read_bones
 from .core import GeometryError
 from .lesions import label_lesions, lesion_table
 from .metrics import case_scores, lesion_counts
@@ -33,20 +33,24 @@ def _read_case(image, mask, labels=None, **how):
     if ct is not None: found = check_pair(ct, found)
     return ct, found.with_array(label_lesions(found.array, **how)[0])
 
-def _read_bones(path, ct, lesions):
-    "The array of a bone map on the grid of the CT, or of the mask where there is no CT; None without a path."
-    if not path: return None
-    if ct is not None: return read_bones(path, like=ct).array
-    bones = read_bones(path)
+def _bones_of(source, image, ct, lesions):
+    "A bone map on the grid of the CT, or of the mask where there is no CT, as an array (None for no source), and its scheme."
+    if not source: return None, "totalsegmentator"
+    if source in ("estimate", "totalsegmentator"):
+        if ct is None: raise ValueError(f"bones: {source} needs the CT; name it too, or name the file of a bone map")
+        bones, scheme = bones_for(source, image)
+        return bones.array, scheme
+    bones = read_bones(source, like=ct)
     if differs := compare_grids(lesions, bones, names=("mask", "bone map")):
-        raise GeometryError(f"{path} must lie on the mask's grid: {'; '.join(differs.values())}; put it there with resample_like(bones, mask, labels=True) and save it")
-    return bones.array
+        raise GeometryError(f"{source} must lie on the mask's grid: {'; '.join(differs.values())}; "
+                            "put it there with resample_like(bones, mask, labels=True) and save it")
+    return bones.array, "totalsegmentator"
 
 # %% ../nbs/23_measure.ipynb #cbe2a2d6
 def measure_lesions(
     image: str, # path of the CT; "": none, then the HU columns are NaN
     mask: str, # path of a mask, of that CT where there is one
-    bones: str = "", # path of its bone map, in TotalSegmentator's ids; "": none
+    bones: str = "", # path of its bone map, in TotalSegmentator's ids, or "estimate" or "totalsegmentator" (see `bones_for`); "": none
     labels: int | tuple | None = None, # the value or values of the mask that mean lesion; None: it must hold 0 and 1 only
     rule: str | int = "overlap", # which voxels are one lesion, see `label_lesions`
     min_voxels: int = 1, # smaller lesions are left out, ≥ 1
@@ -54,8 +58,9 @@ def measure_lesions(
 ) -> pd.DataFrame: # the lesion table; no rows for an empty mask
     "The lesion table of one mask. Raises GeometryError where CT, mask and bone map lie on different grids, else as reading and `label_lesions` do."
     ct, lesions = _read_case(image, mask, labels, rule=rule, min_voxels=min_voxels)
-    return lesion_table(lesions.array, lesions.spacing_mm, ct_hu=None if ct is None else ct.array, bones=_read_bones(bones, ct, lesions), origin_mm=lesions.origin_mm,
-                        direction=lesions.direction, within_slices=within_slices)
+    bones, scheme = _bones_of(bones, image, ct, lesions)
+    return lesion_table(lesions.array, lesions.spacing_mm, ct_hu=None if ct is None else ct.array, bones=bones, origin_mm=lesions.origin_mm,
+                        direction=lesions.direction, scheme=scheme, within_slices=within_slices)
 
 # %% ../nbs/23_measure.ipynb #ebcf6faf
 def _yes_no(column, unknown):
@@ -68,7 +73,7 @@ def _bones_text(table):
     if (table.region == "unknown").all(): return ["bone, region and weight-bearing: unknown, as there is no bone map or no bone near"]
     regions = sorted(table.groupby("region"), key=lambda g: (g[0] == "unknown", -len(g[1]), g[0]))
     lines = [f"  {region:<10}{len(t):>5}{t.volume_ml.sum():>12.2f} ml" for region, t in regions] + [f"weight-bearing: {_yes_no(table.weight_bearing, 'unknown')}"]
-    return lines + ([f"diffuse: {_yes_no(table.diffuse, 'not judged')}"] if "diffuse" in table else [])
+    return lines + [f"diffuse: {_yes_no(table.diffuse, 'not judged')}"]
 
 def lesions_text(
     table: pd.DataFrame, # a lesion table, of `measure_lesions` or `lesion_table`
