@@ -63,6 +63,7 @@ def _is_number(v, low=-np.inf, whole=False):
     kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
     return isinstance(v, kinds) and not isinstance(v, bool) and np.isfinite(v) and v >= low
 
+# %% ../nbs/22_radiomics.ipynb #80136f84
 def _is_list(v, low=-np.inf, n=None, whole=False):
     return isinstance(v, (list, tuple, np.ndarray)) and (len(v) in n if n else len(v) > 0) and all(_is_number(x, low, whole) for x in v)
 
@@ -82,7 +83,7 @@ _rules = { # what a kind of setting must be: its test, and the same in words
     "name": (lambda v: isinstance(v, str) and v != "", "a name"),
 }
 
-# %% ../nbs/22_radiomics.ipynb #80136f84
+# %% ../nbs/22_radiomics.ipynb #02305851
 _kinds = dict(
     binWidth="positive", binCount="count", force2D="flag", force2Ddimension="axis", distances="counts", weightingNorm="norm", symmetricalGLCM="flag", gldm_a="number",
     voxelArrayShift="number", resegmentRange="range", resegmentMode="mode", resegmentShape="flag", minimumROIDimensions="count", minimumROISize="count", normalize="flag",
@@ -97,6 +98,7 @@ def _interpolators():
              "BlackmanWindowedSinc")
     return tuple(f"sitk{n}" for n in names)
 
+# %% ../nbs/22_radiomics.ipynb #5021f4de
 def _check_choice(name, value):
     "The settings that are names of something."
     if name == "interpolator" and value not in _interpolators(): raise ValueError(f"interpolator must be one of {', '.join(_interpolators())}, got {value!r}")
@@ -104,6 +106,7 @@ def _check_choice(name, value):
     known = need("pywt", "radiomics").wavelist(kind="discrete")
     if value not in known: raise ValueError(f"wavelet must be a discrete wavelet of PyWavelets (coif1, haar, db2, …), got {value!r}")
 
+# %% ../nbs/22_radiomics.ipynb #3a4e4a07
 def _check_setting(name, value):
     if name in _default_label and value == _default_label[name]: return
     if name in _default_label: raise ValueError(f"{name} is not used here (got {value!r}): the numbers in `labels` say what a region is")
@@ -119,7 +122,7 @@ def _check_settings(settings):
         if name not in _ours: _check_setting(name, value)
     return {k: v for k, v in settings.items() if k not in (*_ours, *_default_label)}
 
-# %% ../nbs/22_radiomics.ipynb #02305851
+# %% ../nbs/22_radiomics.ipynb #413ba7c1
 def _check_classes(feature_classes):
     "Classes as a dict class -> names of features, from one name, several, or such a dict."
     given = [feature_classes] if isinstance(feature_classes, str) else feature_classes
@@ -135,6 +138,7 @@ def _check_classes(feature_classes):
 
 _images = ("Original", "LoG", "Wavelet", "Square", "SquareRoot", "Logarithm", "Exponential", "Gradient", "LBP2D")
 
+# %% ../nbs/22_radiomics.ipynb #8531e293
 def _check_images(image_types, settings):
     "Images as a dict filter -> its settings, from one name, several, or such a dict."
     given = [image_types] if isinstance(image_types, str) else image_types
@@ -164,6 +168,7 @@ def _read_parameters(path):
     if odd := [k for k, v in found.items() if v is not None and not isinstance(v, dict)]: raise ValueError(f"{path}: section {odd[0]} must be names with values, got {found[odd[0]]!r}")
     return FeatureSettings(found.get("featureClass") or {c: [] for c in _classes}, found.get("imageType") or {"Original": {}}, found.get("setting") or {})
 
+# %% ../nbs/22_radiomics.ipynb #fde931fe
 def feature_settings(
     preset="paper", # "paper", "ibsi", the path of a parameter file of pyradiomics (.yaml, .json), or a `FeatureSettings`
     feature_classes=None, # a class, several, or {class: names of features}; None: the preset's
@@ -193,6 +198,7 @@ def _resamples(settings):
 
 _SPLINE = 20 # voxels after which a cubic B-spline has forgotten: 0.268**20 is 4e-12
 
+# %% ../nbs/22_radiomics.ipynb #b9142a1f
 def _margin(how, spacing_mm):
     "Voxels (z, y, x) to keep around a region, for these settings."
     s, pad = how.settings, how.settings.get("padDistance", 5)
@@ -214,6 +220,7 @@ def _grid(box, shape, spacing_mm, settings):
     high = np.minimum(np.ceil((first + n - .5)*ratio + pad), np.ceil(np.array(shape)*ratio) - 1)
     return new, .5*(new - spacing_mm)/spacing_mm + low/ratio, (high - low + 1).astype(int)
 
+# %% ../nbs/22_radiomics.ipynb #c4871f70
 def _sitk(array, spacing_mm, origin_mm=(0, 0, 0)):
     import SimpleITK as sitk
     image = sitk.GetImageFromArray(np.ascontiguousarray(array))
@@ -221,6 +228,7 @@ def _sitk(array, spacing_mm, origin_mm=(0, 0, 0)):
     image.SetOrigin([float(o) for o in origin_mm[::-1]])
     return image
 
+# %% ../nbs/22_radiomics.ipynb #65276d2a
 def _resample(image, grid, spacing_mm, interpolator):
     "An image on a grid, as an array."
     import SimpleITK as sitk
@@ -245,6 +253,7 @@ class _Region:
     spline: tuple | None = None # grid and where the crop begins (voxels of the CT), for a crop that has to be resampled by a spline
     largest: float | None = None # the volume's value of the largest magnitude, where a filter needs it
 
+# %% ../nbs/22_radiomics.ipynb #579d4a7f
 def _prepared(region):
     "Image and mask of a region as SimpleITK images on their final grid."
     hu, spacing = region.hu, region.spacing_mm
@@ -264,6 +273,7 @@ def _why_not(hu, mask, minimum_dimensions):
     if (extent > 1).sum() < minimum_dimensions: return f"a line or plane: {(extent > 1).sum()} of {minimum_dimensions} axes needed"
     return "one grey value" if np.ptp(hu[mask]) == 0 else None
 
+# %% ../nbs/22_radiomics.ipynb #07965f2f
 def _refusal(image, mask, settings):
     "Why the prepared region has no features, looked at as pyradiomics will see it."
     import SimpleITK as sitk
@@ -275,6 +285,7 @@ def _refusal(image, mask, settings):
     within = imageoperations.resegmentMask(image, sitk.Cast(mask, sitk.sitkUInt32), **settings)
     return _why_not(array, sitk.GetArrayViewFromImage(within) > 0, n_axes)
 
+# %% ../nbs/22_radiomics.ipynb #fbd5ffc9
 def _extractor(classes, settings, image_types=None):
     from radiomics.featureextractor import RadiomicsFeatureExtractor
     extractor = RadiomicsFeatureExtractor(**settings, additionalInfo=False)
@@ -284,6 +295,7 @@ def _extractor(classes, settings, image_types=None):
     extractor.enableImageTypes(**(image_types or {"Original": {}}))
     return extractor
 
+# %% ../nbs/22_radiomics.ipynb #f36e376c
 def _with_largest(image, mask, value):
     "The image with `value` in a corner outside the region's box; as it is where the region fills it, which then holds that value itself."
     import SimpleITK as sitk
@@ -294,7 +306,7 @@ def _with_largest(image, mask, value):
     out.CopyInformation(image)
     return out
 
-# %% ../nbs/22_radiomics.ipynb #07965f2f
+# %% ../nbs/22_radiomics.ipynb #cffe2437
 def _execute(image, mask, how, settings, largest):
     "All features of a prepared region; the filters that scale by the volume's largest value get it in a corner."
     alone = [t for t in how.image_types if t in _POINTWISE and largest is not None]
@@ -310,6 +322,7 @@ def _as_float(v):
     v = complex(v)
     return v.real if abs(v.imag) <= 1e-9*abs(v.real) else np.nan
 
+# %% ../nbs/22_radiomics.ipynb #c2fb895d
 def _measure(region, how):
     "Features of one region: a dict with its values and the `reason` for what is missing."
     with _quiet():
@@ -324,6 +337,7 @@ def _measure(region, how):
     undefined = [k for k, v in values.items() if not np.isfinite(v)]
     return values | {k: np.nan for k in undefined} | {"reason": f"undefined: {', '.join(undefined)}" if undefined else None}
 
+# %% ../nbs/22_radiomics.ipynb #d6ca2382
 def _measure_all(regions, how): return [_measure(r, how) for r in regions]
 
 # %% ../nbs/22_radiomics.ipynb #933b43ac
@@ -342,6 +356,7 @@ def _normalised(hu, settings):
     with _quiet(): image = imageoperations.normalizeImage(sitk.GetImageFromArray(hu), **settings)
     return sitk.GetArrayFromImage(image), {k: v for k, v in settings.items() if k not in ("normalize", "normalizeScale", "removeOutliers")}
 
+# %% ../nbs/22_radiomics.ipynb #459aa838
 def _largest(hu, how):
     "The volume's value of the largest magnitude, where a filter needs it."
     if not set(how.image_types) & set(_POINTWISE) or _resamples(how.settings) or how.settings.get("preCrop"): return None
@@ -355,6 +370,7 @@ def _find(labels):
     if not len(rows): return []
     return [b and (slice(int(rows[b[0].start]), int(rows[b[0].stop - 1]) + 1), *b[1:]) for b in find_objects(labels[rows])]
 
+# %% ../nbs/22_radiomics.ipynb #6ac82f0f
 def _boxes(labels, per, groups):
     "The regions as (key, box, labels that belong to it)."
     if per == "lesion":
@@ -369,7 +385,7 @@ def _boxes(labels, per, groups):
 
 def _around(boxes): return tuple(slice(min(b.start for b in axis), max(b.stop for b in axis)) for axis in zip(*boxes))
 
-# %% ../nbs/22_radiomics.ipynb #459aa838
+# %% ../nbs/22_radiomics.ipynb #7c754b04
 def _crop(box, shape, margin, wraps):
     "What to cut out around a box; an axis whose end lies within the margin stays whole for a filter that `wraps` around the volume."
     inside = lambda s, m, n: s.start >= m and s.stop + m <= n
@@ -377,6 +393,7 @@ def _crop(box, shape, margin, wraps):
 
 def _members(labels, members): return labels > 0 if members is None else np.isin(labels, members)
 
+# %% ../nbs/22_radiomics.ipynb #c4a7f7d8
 def _cropped(hu, labels, boxes, spacing_mm, how):
     "Each region, cropped with the margin that its settings need."
     margin, largest = _margin(how, spacing_mm), _largest(hu, how)
@@ -386,6 +403,7 @@ def _cropped(hu, labels, boxes, spacing_mm, how):
         at = tuple(s.start - c.start for s, c in zip(box, crop))
         yield _Region(hu[crop], _members(labels[box], members), at, spacing_mm, how.settings, largest=largest)
 
+# %% ../nbs/22_radiomics.ipynb #48bcbf56
 def _resampled(hu, labels, boxes, spacing_mm, how):
     "Each region on the grid that the whole volume would have, or with what is needed to bring it there."
     margin, by = _margin(how, spacing_mm), how.settings.get("interpolator", "sitkBSpline")
@@ -404,6 +422,7 @@ def _resampled(hu, labels, boxes, spacing_mm, how):
         spline = dict(spacing_mm=spacing_mm, spline=(grid, tuple(c.start for c in crop)))
         yield _Region(inside=inside, at=(0, 0, 0), left=left, **(dict(hu=hu[crop], **spline) if all_hu is None else dict(hu=_resample(all_hu, grid, spacing_mm, by), spacing_mm=grid[0])))
 
+# %% ../nbs/22_radiomics.ipynb #3ad7bbad
 def _image_names(image_type, args):
     "What the columns of an image are called."
     if image_type == "LoG": return [f"log-sigma-{str(s).replace('.', '-')}-mm-3D" for s in args["sigma"]]
@@ -414,6 +433,7 @@ def _image_names(image_type, args):
     at = lambda i: "wavelet" if i == 1 else f"wavelet{i}"
     return [f"{at(i)}-{b}" for i in range(1, levels + 1) for b in bands[1:]] + [f"{at(levels)}-{bands[0]}"]
 
+# %% ../nbs/22_radiomics.ipynb #74814c5c
 def _names(how):
     "The columns of these settings, whether or not any region can be measured."
     made = _radiomics().getFeatureClasses()
@@ -422,7 +442,7 @@ def _names(how):
     images = [n for t, own in how.image_types.items() for n in _image_names(t, how.settings | own)]
     return shape + [f"{i}_{c}_{f}" for i in images for c in features if not c.startswith("shape") for f in features[c]]
 
-# %% ../nbs/22_radiomics.ipynb #6ac82f0f
+# %% ../nbs/22_radiomics.ipynb #a9dfb9ab
 _KEYS = {"lesion": ["lesion"], "case": [], "slice": ["z"]}
 
 def _for_slices(how):
@@ -430,6 +450,7 @@ def _for_slices(how):
     classes = {"shape2D" if c == "shape" else c: [] if c == "shape" else f for c, f in how.feature_classes.items()}
     return replace(how, feature_classes=classes, settings=how.settings | {"force2D": True, "force2Ddimension": 0})
 
+# %% ../nbs/22_radiomics.ipynb #1abbbd3a
 def _check_groups(groups, labels, per):
     "Groups of labels as {key: tuple of labels that are there}."
     if groups is None: return None
@@ -439,6 +460,7 @@ def _check_groups(groups, labels, per):
     if odd or not all(groups.values()): raise ValueError(f"groups must name labels that are there, got {sorted(odd) or 'an empty group'}")
     return groups
 
+# %% ../nbs/22_radiomics.ipynb #b1c828bb
 def _in_chunks(regions, how, workers):
     "Measure regions, in chunks over a warm pool of processes where there are several; with a bar once it lasts."
     regions = list(regions)
@@ -487,6 +509,7 @@ def _file_features(image, mask, how):
     labels, _ = label_lesions(check_pair(ct, read_mask(mask)).array)
     return extract_features(ct.array, labels, ct.spacing_mm, **how)
 
+# %% ../nbs/22_radiomics.ipynb #d43a8afc
 def cohort_features(
     files: dict, # case -> (path of its CT, path of a mask of it)
     folder: str | Path | None = None, # where each case's table is kept as it is done; None: nowhere
@@ -526,6 +549,7 @@ def lesion_groups(
 # %% ../nbs/22_radiomics.ipynb #78c12cc9
 _VOLUME = "original_shape_VoxelVolume"
 
+# %% ../nbs/22_radiomics.ipynb #3de83c05
 def attach_universe(
     features: pd.DataFrame, # one row a lesion: lesion, features, and `case` where there are several
     universe: pd.DataFrame, # distinct lesions: universe_id, <method>_lesion (a number or several), and `case` where there are several
@@ -534,7 +558,8 @@ def attach_universe(
     "Write the id of the distinct lesion beside each row of features. Raises ValueError for missing columns or lesions that are on one side only."
     keys = [c for c in ("case", "lesion") if c in features]
     pieces = _pieces(universe, method)
-    if missing := [c for c in keys if c not in pieces] + ["lesion"]*("lesion" not in keys): raise ValueError(f"features and universe must both have the columns case and lesion; missing: {', '.join(missing)}")
+    missing = [c for c in keys if c not in pieces] + ["lesion"]*("lesion" not in keys)
+    if missing: raise ValueError(f"features and universe must both have the columns case and lesion; missing: {', '.join(missing)}")
     both = features.merge(pieces, on=keys, how="outer", indicator=True)
     if n := int((both._merge != "both").sum()): raise ValueError(f"features and universe must hold the same lesions of {method}; {n} are in one of them only")
     by = [c for c in ("case", "universe_id") if c in both]
@@ -556,6 +581,7 @@ def _class_of(feature):
     image, name = _PATTERN.match(feature).groups()
     return name if image == "original" else f"{image} {name}"
 
+# %% ../nbs/22_radiomics.ipynb #64219c91
 def _join_keys(tables):
     "The columns that tell which rows of all tables are the same region."
     keys = [c for c in ("case", "universe_id", "z") if all(c in t for t in tables.values())]
@@ -566,6 +592,7 @@ def _join_keys(tables):
         if n := int(t.duplicated(keys).sum()): raise ValueError(f"{name} must have one row for each {', '.join(keys)}; {n} are there twice")
     return keys
 
+# %% ../nbs/22_radiomics.ipynb #f5c285b4
 @dataclass(frozen=True)
 class _Pairs:
     "A method's features beside the truth's: ratings (features, regions, 2), and the counts that a table needs."
@@ -573,6 +600,7 @@ class _Pairs:
     missed: np.ndarray # (regions,) bool: the method has no such row
     n_false_positive: int # rows that the truth doesn't have
 
+# %% ../nbs/22_radiomics.ipynb #dc496858
 def _check_tables(truth, predicted):
     if not isinstance(predicted, dict) or not predicted: raise TypeError(f"predicted must be a dict method -> features with at least one, got {type(predicted).__name__}")
     tables = {"truth": truth} | predicted
@@ -583,6 +611,7 @@ def _check_tables(truth, predicted):
         if missing := [f for f in features if f not in t]: raise ValueError(f"{name} must have the truth's features; {len(missing)} are missing, such as {missing[0]}")
     return tables, features
 
+# %% ../nbs/22_radiomics.ipynb #a190e855
 def _paired(truth, predicted):
     "The truth's table, its features and each method's `_Pairs`."
     tables, features = _check_tables(truth, predicted)
@@ -628,6 +657,7 @@ def _mean_row(pairs, chosen, patients, settings):
     ci = icc_ci(pairs.ratings[chosen], patients, **settings)
     return dict(kind="mean", icc=known.mean() if len(known) else np.nan, low=np.maximum(ci.low, -1), high=ci.high, **ends, n_patients=ci.n_patients, reason=ci.reason)
 
+# %% ../nbs/22_radiomics.ipynb #4d1e34ca
 def _pooled_row(pairs, chosen, level):
     "One ICC over regions x features, as they are."
     found = {k: v.item() for k, v in icc_values(pairs.ratings[chosen].reshape(-1, 2), level=level).items()}

@@ -22,6 +22,7 @@ def _cell(row, ends, digits):
     value, low, high = (f"{v:.{digits}f}" if np.isfinite(v) else "–" for v in (row.icc, row[ends[0]], row[ends[1]]))
     return f"{value} ({low}, {high})" if np.isfinite(row.icc) else "–"
 
+# %% ../nbs/26_reliability.ipynb #05a32dec
 def table3(
     icc, # what `icc_table` gives
     kind: str = "mean", # "mean" (of the features' ICCs) or "pooled" (one ICC over regions x features)
@@ -97,6 +98,7 @@ def _ticks(features):
     begins = [i for i, c in enumerate(classes) if i == 0 or c != classes[i - 1]]
     return [f.rsplit("_", 1)[1] for f in features], {i: classes[i] for i in begins}
 
+# %% ../nbs/26_reliability.ipynb #6fc853ba
 def plot_robustness(
     table: pd.DataFrame, # what `robustness_map` gives
     method: str, # whose ICCs to draw
@@ -105,7 +107,9 @@ def plot_robustness(
     "Draw one method's map: features by groups, coloured by ICC from 0 (yellow) to 1 (dark blue). Raises ValueError for an unknown method or class."
     import matplotlib.pyplot as plt
     part = table[(table.method == method) & (table.feature_class.isin(feature_classes) if feature_classes else True)]
-    if part.empty: raise ValueError(f"table holds no {method!r}{' with these classes' if feature_classes else ''}; methods: {', '.join(table.method.unique())}; classes: {', '.join(table.feature_class.unique())}")
+    if part.empty:
+        there = f"methods: {', '.join(table.method.unique())}; classes: {', '.join(table.feature_class.unique())}"
+        raise ValueError(f"table holds no {method!r}{' with these classes' if feature_classes else ''}; {there}")
     features, groups = list(dict.fromkeys(part.feature)), list(dict.fromkeys(zip(part.by, part.group)))
     grid = part.pivot(index="feature", columns=["by", "group"], values="icc").loc[features, groups].to_numpy(float)
     fig, ax = plt.subplots(figsize=(3.4 + .62*len(groups), 1 + .115*len(features)), dpi=70, layout="constrained")
