@@ -424,5 +424,5 @@ def lesion_table(
         parts.append(_sections(*runs, labels.shape, spacing_mm, maps))
         if bones is not None: tally.append(_tally(*runs, labels.shape, bones))
     if not parts: return pd.DataFrame({k: pd.Series(dtype=t) for k, t in _dtypes.items()})
-    named = _no_bones if bones is None else _in_bones(labels, bones, pd.concat(tally), spacing_mm, within_mm, diffuse_rule, scheme)
+    named = _no_bones if bones is None else _in_bones(labels, bones, pd.concat(tally, ignore_index=True), spacing_mm, within_mm, diffuse_rule, scheme)
     return pd.DataFrame(_measure(_add_up(parts), spacing_mm, origin_mm, direction, within_slices) | named)[list(_dtypes)].astype(_dtypes)
