@@ -84,60 +84,70 @@ def _share_regions(tally, known):
     best = best.merge(in_region, on=["lesion", "region"])
     return pd.DataFrame(dict(lesion=best.lesion, bone_id=best.id, region_confidence=best.n/best.lesion.map(total), bone_distance_mm=0., located_by="overlap"))
 
-def _surface(mask):
-    "Indices of the voxels of a mask that have a face neighbour outside of it, or lie at the box's border."
-    padded = np.pad(mask, 1)
-    inner = mask.copy()
+def _surface(bones, known):
+    "Voxels of known bones that have a face neighbour of another label, or lie at the box's border: indices (n, 3), and their labels."
+    padded, inner = np.pad(bones, 1), np.ones(bones.shape, bool)
     for axis in range(3):
-        for shift in (slice(0, -2), slice(2, None)): inner &= padded[tuple(shift if a == axis else slice(1, -1) for a in range(3))]
-    return np.argwhere(mask & ~inner)
+        for shift in (slice(0, -2), slice(2, None)): inner &= padded[tuple(shift if a == axis else slice(1, -1) for a in range(3))] == bones
+    points = np.argwhere((bones > 0) & ~inner)
+    ids = bones[tuple(points.T)]
+    is_bone = np.isin(ids, known.index)
+    return points[is_bone], ids[is_bone].astype(np.int64)
 
 # %% ../nbs/15_location.ipynb #642d77b3
-def _votes(voxels, bones, ids, spacing_mm, within_mm):
-    "Each voxel's nearest bone of `ids` within reach (-1: none), the bone nearest to any of them (-1: none), and that distance."
+def _votes(points, surface, ids, within_mm):
+    "For points (n, 3) in mm the nearest label of surface points within reach, the lowest of equal ones (-1: none), and the distance."
     from scipy.spatial import cKDTree
-    best, vote, near, bone = np.full(len(voxels), np.inf), np.full(len(voxels), -1), np.inf, -1
-    for i in ids:
-        tree = cKDTree(_surface(bones == i)*spacing_mm)
-        d = tree.query(voxels*spacing_mm, distance_upper_bound=within_mm + 1e-6)[0]
-        d[d > within_mm + 1e-9] = np.inf
-        closer = d < best - 1e-9
-        best[closer], vote[closer] = d[closer], i
-        if d.min() < near - 1e-9: near, bone = d.min(), i
-    return vote, bone, near
+    tree = cKDTree(surface)
+    d, at = tree.query(points, k=2, distance_upper_bound=within_mm + 1e-6)
+    near = d[:, 0] <= within_mm + 1e-9
+    vote = np.where(near, ids[np.where(near, at[:, 0], 0)], -1)
+    tied = np.flatnonzero(near & (d[:, 1] <= d[:, 0] + 1e-9))
+    balls = tree.query_ball_point(points[tied], d[tied, 0] + 1e-9)
+    if len(tied): vote[tied] = np.minimum.reduceat(ids[np.concatenate(balls).astype(int)], np.cumsum([0] + [len(b) for b in balls[:-1]]))
+    return vote, np.where(near, d[:, 0], np.inf)
 
-def _near_bone(voxels, bones, known, spacing_mm, within_mm):
-    "The nearest bone to a lesion's voxels: (label, share of voxels that vote for its region, distance in mm), or None."
-    reach = (within_mm/spacing_mm + 1e-9).astype(int)
-    low, high = np.maximum(voxels.min(0) - reach, 0), voxels.max(0) + reach + 1
-    box = bones[tuple(slice(a, b) for a, b in zip(low, high))]
-    ids = np.intersect1d(box[box > 0], known.index) if box.any() else []
-    if not len(ids): return None
-    vote, bone, near = _votes(voxels - low, box, ids, spacing_mm, within_mm)
-    if bone < 0: return None
-    same = known.index[known.region == known.region[bone]]
-    return bone, np.isin(vote, same).mean(), near
+def _blocks(voxels, edge):
+    "Voxels by blocks of the volume: arrays of places in `voxels`."
+    block = voxels//edge
+    key = np.ravel_multi_index(tuple(block.T), block.max(0) + 1)
+    order = np.argsort(key, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(key[order])) + 1)
+
+def _near_bones(voxels, bones, known, spacing_mm, within_mm):
+    "The nearest known bone of each voxel (-1: none within reach), and its distance in mm."
+    reach, vote, d = (within_mm/spacing_mm + 1e-9).astype(int), np.full(len(voxels), -1), np.full(len(voxels), np.inf)
+    for here in _blocks(voxels, np.maximum(3*reach, 48)):
+        v = voxels[here]
+        low, high = np.maximum(v.min(0) - reach, 0), v.max(0) + reach + 1
+        box = bones[tuple(slice(a, b) for a, b in zip(low, high))]
+        surface, ids = _surface(box, known) if box.any() else (np.zeros((0, 3), int), ())
+        if len(ids): vote[here], d[here] = _votes((v - low)*spacing_mm, surface*spacing_mm, ids, within_mm)
+    return vote, d
 
 # %% ../nbs/15_location.ipynb #30a1a746
 def _voxels_of(labels, tally, lesions):
-    "Yields (lesion, its voxels (n, 3)) for some lesions of a label map, whose slices are known from its tally."
-    slices = tally.z[tally.lesion.isin(lesions)].unique()
-    wanted, parts = np.sort(np.asarray(lesions)), []
-    for z in slices:
+    "The voxels of some lesions of a label map, whose slices are known from its tally: the lesion of each, ascending, and (n, 3) indices."
+    wanted, parts = np.sort(np.asarray(lesions)), [(np.zeros(0, np.int64), np.zeros((0, 3), np.int32))]
+    for z in tally.z[tally.lesion.isin(lesions)].unique():
         where, lesion = _pixels(labels[z])
         keep = np.isin(lesion, wanted)
-        parts.append(np.stack([lesion[keep], np.full(keep.sum(), z), where[keep]]).astype(np.int32))
-    found = np.concatenate(parts, 1)
-    found = found[:, np.argsort(found[0], kind="stable")]
-    for part in np.split(found, np.flatnonzero(np.diff(found[0])) + 1, axis=1):
-        yield int(part[0, 0]), np.stack([part[1], *np.divmod(part[2], labels.shape[2])], 1)
+        parts.append((lesion[keep].astype(np.int64), np.stack([np.full(keep.sum(), z), *np.divmod(where[keep], labels.shape[2])], 1).astype(np.int32)))
+    lesion, voxels = (np.concatenate(side) for side in zip(*parts))
+    order = np.argsort(lesion, kind="stable")
+    return lesion[order], voxels[order]
 
 def _nearest_rows(labels, tally, lesions, bones, known, spacing_mm, within_mm):
     "Rows as `_share_regions` gives them, for lesions that overlap no bone; those out of reach of all bones are left out."
-    worth = len(lesions) and within_mm > 0 and any(plane.max() > 0 for plane in bones)
-    near = ((l, _near_bone(v, bones, known, spacing_mm, within_mm)) for l, v in (_voxels_of(labels, tally, lesions) if worth else ()))
-    rows = [(l, *found, "nearest") for l, found in near if found is not None]
-    return pd.DataFrame(rows, columns=["lesion", "bone_id", "region_confidence", "bone_distance_mm", "located_by"])
+    if not (len(lesions) and within_mm > 0 and any(plane.max() > 0 for plane in bones)): lesions = lesions[:0]
+    lesion, voxels = _voxels_of(labels, tally, lesions)
+    vote, d = _near_bones(voxels, bones, known, spacing_mm, within_mm) if len(lesion) else (lesion, lesion)
+    t = pd.DataFrame(dict(lesion=lesion, vote=vote, d=d))
+    least = t.groupby("lesion").d.transform("min")
+    best = t[(t.vote >= 0) & (t.d <= least + 1e-9)].groupby("lesion", as_index=False).agg(bone_id=("vote", "min"), bone_distance_mm=("d", "min"))
+    own = t.lesion.map(best.set_index("lesion").bone_id)
+    share = (t.vote.map(known.region).astype(object) == own.map(known.region).astype(object)).groupby(t.lesion).mean()
+    return best.assign(region_confidence=best.lesion.map(share), located_by="nearest")
 
 # %% ../nbs/15_location.ipynb #425377ea
 _located = dict(lesion="int64", bone_id="Int64", bone="object", region="object", region_confidence="float64", weight_bearing="boolean", level="object",
@@ -222,10 +232,10 @@ def _cover(tally, located, known, areas):
 # %% ../nbs/15_location.ipynb #6afad388
 _half = np.concatenate([np.eye(3), -np.eye(3)])/2  # from a voxel's centre to the middle of its faces
 
-def _row_ends(voxels):
-    "The voxels, in raster order, that begin or end a row."
-    new = np.flatnonzero(np.diff(voxels[:, :2], axis=0).any(1))
-    return voxels[np.unique(np.concatenate([[0], new, new + 1, [len(voxels) - 1]]))]
+def _row_ends(lesion, voxels):
+    "Places of the voxels, by lesion and in raster order, that begin or end a row."
+    new = np.flatnonzero((np.diff(lesion) != 0) | np.diff(voxels[:, :2], axis=0).any(1))
+    return np.unique(np.concatenate([[0], new, new + 1, [len(voxels) - 1]]))
 
 def _extent_mm(voxels, spacing_mm):
     "The farthest distance between faces of voxels."
@@ -245,8 +255,41 @@ def _longest_mm(z, voxels, spacing_mm):
     return max(runs, key=lambda r: r[0]) if runs else (0., np.zeros(0, int))
 
 # %% ../nbs/15_location.ipynb #f7c39996
+def _pair_mm(apart, spacing_mm):
+    "The farthest distance between faces of two voxels that lie `apart` (n, 3) voxels from each other: two half voxels are added, on one axis or on two."
+    square, apart = spacing_mm**2, np.abs(apart)
+    half = np.sort((apart + .25)*square, axis=1)
+    return np.sqrt((apart**2*square).sum(1) + np.maximum(((2*apart + 1)*square).max(1), half[:, 1] + half[:, 2]))
+
+def _extents_mm(group, voxels, spacing_mm, few=50, at_once=1 << 18):
+    "The farthest distance between faces of voxels in each group 0, 1, …; groups ascend."
+    n = np.bincount(group)
+    first, mm = np.cumsum(n) - n, np.zeros(len(n))
+    for g in np.flatnonzero(n > few): mm[g] = _extent_mm(voxels[first[g]:first[g] + n[g]], spacing_mm)
+    i = np.flatnonzero(n[group] <= few)
+    others = (first + n)[group[i]] - i
+    for part in np.split(np.arange(len(i)), np.flatnonzero(np.diff(np.cumsum(others)//at_once)) + 1):
+        a = np.repeat(i[part], others[part])
+        b = a + np.arange(len(a)) - np.repeat(np.cumsum(others[part]) - others[part], others[part])
+        np.maximum.at(mm, group[a], _pair_mm(voxels[a] - voxels[b], spacing_mm))
+    return mm
+
+def _covered_mm(cover, lesion, voxels, spacing_mm):
+    "The longest run of covered slices of each lesion that has any: a series length_mm by lesion. Slices and voxels are sorted by lesion and slice."
+    l, z = cover.lesion.to_numpy(), cover.z.to_numpy()
+    group = np.cumsum((np.diff(l, prepend=-1) != 0) | (np.diff(z, prepend=-2) != 1)) - 1
+    number, rows = np.unique(l), max(int(voxels[:, 0].max()), int(z.max(initial=0))) + 1
+    key = lambda lesion, z: np.searchsorted(number, lesion)*rows + z
+    at, wanted = key(l, z), np.isin(lesion, number)
+    k = key(lesion[wanted], voxels[wanted, 0].astype(np.int64))
+    place = np.minimum(np.searchsorted(at, k), max(len(at) - 1, 0))
+    hit = at[place] == k if len(at) else np.zeros(0, bool)
+    mm = _extents_mm(group[place[hit]], voxels[wanted][hit], spacing_mm) if hit.any() else np.zeros(0)
+    return pd.Series(mm, l[np.flatnonzero(np.diff(group, prepend=-1))], name="length_mm", dtype=float).groupby(level=0).max()
+
+# %% ../nbs/15_location.ipynb #f7f428e5
 def _along_rib(z, fraction, voxels, spacing_mm, rule):
-    "(largest fraction covered over the length that the rule asks of a rib, or NaN; the slice where; the length covered at the rule's fraction)."
+    "The largest fraction covered over the length that the rule asks of a rib, or NaN, and the slice where."
     steps = np.unique(fraction)
     run_at = lambda f: _longest_mm(z[fraction >= f], voxels, spacing_mm)
     enough, short = -1, len(steps) if run_at(0)[0] >= rule.rib_length_mm - 1e-9 else 0
@@ -254,26 +297,39 @@ def _along_rib(z, fraction, voxels, spacing_mm, rule):
         middle = (enough + short)//2
         if run_at(steps[middle])[0] >= rule.rib_length_mm - 1e-9: enough = middle
         else: short = middle
-    length = run_at(rule.fraction)[0]
-    if enough < 0: return np.nan, pd.NA, length
+    if enough < 0: return np.nan, pd.NA
     run = run_at(steps[enough])[1]
-    return steps[enough], run[np.argmin(fraction[np.isin(z, run)])], length
+    return steps[enough], run[np.argmin(fraction[np.isin(z, run)])]
 
-# %% ../nbs/15_location.ipynb #f7f428e5
+# %% ../nbs/15_location.ipynb #fa9b46e8
 def _of_section(cover, pixel_mm2, rule):
     "For each lesion the largest fraction among sections that count, and its slice: columns lesion, diffuse_fraction, diffuse_z."
     counts = (cover.section*pixel_mm2 >= rule.min_section_mm2 - 1e-9) & (cover.section >= rule.min_section_share*cover.largest)
     best = cover[counts].sort_values(["fraction", "z"], ascending=[False, True]).drop_duplicates("lesion")
     return best[["lesion", "fraction", "z"]].rename(columns={"fraction": "diffuse_fraction", "z": "diffuse_z"})
 
+def _rib_voxels(cover, labels, tally, bones, known):
+    "Row ends of lesions in ribs, in their own rib or in no bone: the lesion of each, ascending, and (n, 3) indices."
+    own = cover.drop_duplicates("lesion")
+    lesion, voxels = _voxels_of(labels, tally, own.lesion.to_numpy())
+    here = bones[tuple(voxels.T)]
+    counts = (here == own.id.to_numpy()[np.searchsorted(own.lesion, lesion)]) | ~np.isin(here, known.index)
+    lesion, voxels = lesion[counts], voxels[counts]
+    ends = _row_ends(lesion, voxels)
+    return lesion[ends], voxels[ends]
+
 def _of_ribs(cover, labels, tally, bones, known, spacing_mm, rule):
-    "The same of lesions in ribs, and the length that each covers."
-    rows, by = [], {l: c for l, c in cover.groupby("lesion")}
-    for lesion, voxels in _voxels_of(labels, tally, list(by)) if by else ():
-        c, here = by[lesion], bones[tuple(voxels.T)]
-        voxels = _row_ends(voxels[(here == c.id.iloc[0]) | ~np.isin(here, known.index)])
-        rows.append((lesion, *_along_rib(c.z.to_numpy(), c.fraction.to_numpy(), voxels, spacing_mm, rule)))
-    return pd.DataFrame(rows, columns=["lesion", "diffuse_fraction", "diffuse_z", "length_mm"])
+    "The same of lesions in ribs, and the length that each covers. Lesions whose box is too short for the rule need no search."
+    if not len(cover): return pd.DataFrame(columns=["lesion", "diffuse_fraction", "diffuse_z", "length_mm"])
+    lesion, voxels = _rib_voxels(cover, labels, tally, bones, known)
+    begin = np.flatnonzero(np.diff(lesion, prepend=-1))
+    box = np.maximum.reduceat(voxels, begin) - np.minimum.reduceat(voxels, begin) + 1
+    rows = pd.DataFrame(dict(lesion=lesion[begin], diffuse_fraction=np.nan, diffuse_z=pd.NA)).join(_covered_mm(cover[cover.fraction >= rule.fraction], lesion, voxels, spacing_mm), on="lesion")
+    by, stop = cover.groupby("lesion"), np.append(begin[1:], len(lesion))
+    for k in np.flatnonzero(np.linalg.norm(box*spacing_mm, axis=1) >= rule.rib_length_mm - 1e-9):
+        c = by.get_group(lesion[begin[k]])
+        rows.loc[k, ["diffuse_fraction", "diffuse_z"]] = _along_rib(c.z.to_numpy(), c.fraction.to_numpy(), voxels[begin[k]:stop[k]], spacing_mm, rule)
+    return rows.fillna({"length_mm": 0.})
 
 # %% ../nbs/15_location.ipynb #996ceb3d
 _diffuse = dict(lesion="int64", diffuse="boolean", diffuse_fraction="float64", diffuse_z="Int64", diffuse_reason="object")
