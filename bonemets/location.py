@@ -31,7 +31,8 @@ def _bone_rows(scheme):
 
 # %% ../nbs/15_location.ipynb #2f8654a2
 def _check_spacing(spacing_mm):
-    s = np.asarray(spacing_mm, float)
+    try: s = np.asarray(spacing_mm, float)
+    except (TypeError, ValueError): s = np.zeros(0)
     if s.shape != (3,) or not np.isfinite(s).all() or (s <= 0).any():
         raise ValueError(f"spacing_mm must be three positive numbers (z, y, x) in mm, got {spacing_mm}")
     return s
@@ -65,7 +66,11 @@ def _pixels(plane):
 def _tally_slice(z, labels, bones):
     "The rows of one slice: lesion, z, id, n, one below the other in a (4, rows) array."
     where, lesion = _pixels(labels)
-    key, n = np.unique(lesion.astype(np.int64) << 32 | bones.reshape(-1)[where].astype(np.int64), return_counts=True)
+    lesion, bone = lesion.astype(np.int64), bones.reshape(-1)[where].astype(np.int64)
+    if max(lesion.max(initial=0), bone.max(initial=0)) >> 31:
+        (lesion, bone), n = np.unique(np.stack([lesion, bone]), axis=1, return_counts=True)
+        return np.stack([lesion, np.full(len(n), z), bone, n])
+    key, n = np.unique(lesion << 32 | bone, return_counts=True)
     return np.stack([key >> 32, np.full(len(key), z), key & 0xFFFFFFFF, n])
 
 def _tally(labels, bones):
