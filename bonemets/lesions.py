@@ -9,6 +9,7 @@ __all__ = ['label_lesions', 'lesion_graph', 'sweep_within', 'lesion_table']
 import numpy as np
 import pandas as pd
 
+from .bones import bone_scheme
 from .core import GeometryError
 from .location import DiffuseRule, diffuse_lesions, locate_lesions
 
@@ -133,8 +134,8 @@ def label_lesions(
 ) -> tuple[np.ndarray, int]: # (Z, Y, X) int32 with lesions 1…n from head to foot, 0 background; and n. An empty mask gives zeros and 0
     "Split a mask into lesions. Raises ValueError for labels, other values, axes, rules or sizes than these, TypeError for a float mask."
     mask = _check_mask(mask)
-    if rule not in _steps: raise ValueError(f"rule must be one of {tuple(_steps)}, got {rule!r}")
-    if min_voxels < 1: raise ValueError(f"min_voxels must be at least 1, got {min_voxels}")
+    if not isinstance(rule, (str, int, float, np.number)) or rule not in _steps: raise ValueError(f"rule must be one of {tuple(_steps)}, got {rule!r}")
+    if not (isinstance(min_voxels, (int, float, np.number)) and min_voxels >= 1): raise ValueError(f"min_voxels must be at least 1, got {min_voxels!r}")
     runs = _few_runs(mask)
     return _label_dense(mask, rule, min_voxels) if runs is None else _label_runs(*runs, mask.shape, rule, min_voxels)
 
@@ -264,6 +265,7 @@ def _clusters(first, last, within):
 # %% ../nbs/20_lesions.ipynb #5dcde0a6
 def _check_table(table, columns):
     "Refuse a table that is not one case's lesions."
+    if not isinstance(table, pd.DataFrame): raise TypeError(f"table must be a lesion table, a DataFrame that lesion_table gave, got {type(table).__name__}")
     missing = [c for c in columns if c not in table]
     if missing: raise ValueError(f"table must be a lesion table; it lacks {', '.join(missing)}")
     twice = table["lesion"][table["lesion"].duplicated()]
@@ -273,11 +275,14 @@ def _check_within(within, name="within_slices"):
     if not (isinstance(within, (int, float, np.number)) and np.isfinite(within) and within >= 0): raise ValueError(f"{name} must be a number ≥ 0, got {within!r}")
     return within
 
-def _check_spacing(spacing_mm):
-    s = np.asarray(spacing_mm, float)
-    if s.shape != (3,) or not np.isfinite(s).all() or (s <= 0).any():
-        raise ValueError(f"spacing_mm must be three positive numbers (z, y, x) in mm, got {spacing_mm}")
-    return s
+def _numbers(values, shape, name, what, low=-np.inf):
+    "Finite numbers above `low` in this shape; else a ValueError that says `what` is allowed."
+    try: out = np.asarray(values, float).reshape(shape)
+    except (TypeError, ValueError): out = np.array(np.nan)
+    if not (np.isfinite(out).all() and (out > low).all()): raise ValueError(f"{name} must be {what}, got {values!r}")
+    return out
+
+def _check_spacing(spacing_mm): return _numbers(spacing_mm, 3, "spacing_mm", "three positive numbers (z, y, x) in mm", 0)
 
 def _near_extents(table, within):
     "Pairs of rows whose slice extents lie within `within` slices, and their gaps."
@@ -303,7 +308,7 @@ def lesion_graph(
     between: str = "extents", # what `within_mm` is measured between: "extents" (needs `spacing_mm`) or "centroids"
     spacing_mm: tuple | None = None, # voxel size (z, y, x), mm; None: edges have no `gap_mm`
 ):  # networkx.Graph: a node a lesion, an edge a pair of neighbours with its `gap` in slices (and `gap_mm`); an empty table gives an empty graph
-    "Join lesions that lie near each other. Raises ValueError for a missing column, a lesion given twice, a negative distance, or `within_mm` without `spacing_mm`."
+    "Join lesions that lie near each other. Raises ValueError for a missing column, a lesion given twice, a negative distance, or `within_mm` without `spacing_mm`, TypeError for no table."
     import networkx as nx
     if between not in ("extents", "centroids"): raise ValueError(f"between must be 'extents' or 'centroids', got {between!r}")
     if between == "centroids" and within_mm is None: raise ValueError("within_mm must be given where between='centroids', got None")
@@ -358,6 +363,17 @@ def _check_same_grid(array, labels, name):
         raise ValueError(f"{name} must be finite, got {bad} NaN or infinite voxels")
     return array
 
+def _check_probability(array):
+    "A map whose values are probabilities (but for rounding), or None."
+    if array is not None and array.size and not -1e-6 <= array.min() <= array.max() <= 1 + 1e-6:
+        raise ValueError(f"probability must be from 0 to 1, got values from {array.min():g} to {array.max():g}; divide percentages by 100")
+    return array
+
+def _check_rules(within_slices, within_mm, diffuse_rule, scheme):
+    "Refuse what a bone map would be read by, even where none is given."
+    _check_within(within_slices), _check_within(within_mm, "within_mm"), bone_scheme(scheme)
+    if not isinstance(diffuse_rule, DiffuseRule): raise TypeError(f"diffuse_rule must be a DiffuseRule, got {type(diffuse_rule).__name__}; e.g. DiffuseRule(fraction=0.7)")
+
 def _check_negative(values, name):
     if len(values) and (low := values.min()) < 0: raise ValueError(f"{name} must not be negative, got {low}")
 
@@ -366,10 +382,14 @@ def _boxes(t):
     ends = np.stack([t["z"], t["y0"], t["x0"], t["z1"] + 1, t["y1"] + 1, t["x1"] + 1], 1).tolist()
     return pd.Series(list(map(tuple, ends)), dtype=object)
 
+def _check_place(origin_mm, direction):
+    "Origin and direction cosines as arrays (3,) and (3, 3)."
+    direction = np.eye(3) if direction is None else _numbers(direction, (3, 3), "direction", "3 x 3 finite numbers, or None for the identity")
+    return _numbers(origin_mm, 3, "origin_mm", "three finite numbers (x, y, z) in mm"), direction
+
 def _to_mm(centroids, spacing_mm, origin_mm, direction):
     "Voxel positions (z, y, x) as patient coordinates (x, y, z)."
-    direction = np.eye(3) if direction is None else np.asarray(direction, float).reshape(3, 3)
-    return (centroids*spacing_mm)[:, ::-1] @ direction.T + np.asarray(origin_mm, float)
+    return (centroids*spacing_mm)[:, ::-1] @ direction.T + origin_mm
 
 def _measure(t, spacing_mm, origin_mm, direction, within_slices):
     "The measured columns of a lesion table, from added-up sections."
@@ -384,13 +404,13 @@ def _measure(t, spacing_mm, origin_mm, direction, within_slices):
 # %% ../nbs/20_lesions.ipynb #02ab4f0b
 def _tally(start, length, lesion, shape, bones):
     "How many voxels each lesion shares with each bone label in each slice, from its runs: columns lesion, z, id, n."
-    z = start//(shape[1]*shape[2])
-    key = np.repeat(lesion.astype(np.int64) << 31 | z, length), _take(bones, _voxels(start, length))
+    z, (number, code) = start//(shape[1]*shape[2]), np.unique(lesion, return_inverse=True)
+    key = np.repeat(code << 31 | z, length), _take(bones, _voxels(start, length))
     _check_negative(key[1], "bones")
     order = np.lexsort(key)
     key = [k[order] for k in key]
     begin = _begins(key[1].astype(np.int64), key[0])
-    return pd.DataFrame(dict(lesion=key[0][begin] >> 31, z=key[0][begin] & 0x7FFFFFFF, id=key[1][begin].astype(np.int64), n=np.diff(begin, append=len(order))))
+    return pd.DataFrame(dict(lesion=number[key[0][begin] >> 31].astype(np.int64), z=key[0][begin] & 0x7FFFFFFF, id=key[1][begin].astype(np.int64), n=np.diff(begin, append=len(order))))
 
 def _in_bones(labels, bones, tally, spacing_mm, within_mm, rule, scheme):
     "The columns that need a bone map, a row a lesion by ascending number."
@@ -414,8 +434,9 @@ def lesion_table(
     diffuse_rule: DiffuseRule = DiffuseRule(), # what counts as diffuse
 ) -> pd.DataFrame: # one row a lesion, ordered by its number; no lesions give no rows and all columns
     "Measure every lesion. Raises GeometryError for arrays on different grids, ValueError for bad values, TypeError for labels that are no whole numbers."
-    labels, spacing_mm, _ = _check_labels(labels), _check_spacing(spacing_mm), _check_within(within_slices)
-    ct_hu, probability = _check_same_grid(ct_hu, labels, "ct_hu"), _check_same_grid(probability, labels, "probability")
+    labels, spacing_mm, (origin_mm, direction) = _check_labels(labels), _check_spacing(spacing_mm), _check_place(origin_mm, direction)
+    _check_rules(within_slices, within_mm, diffuse_rule, scheme)
+    ct_hu, probability = _check_same_grid(ct_hu, labels, "ct_hu"), _check_probability(_check_same_grid(probability, labels, "probability"))
     bones = None if bones is None else _check_same_grid(_check_labels(bones, "bones"), labels, "bones")
     maps = {name: array for name, array in (("hu", ct_hu), ("probability", probability)) if array is not None}
     parts, tally = [], []
