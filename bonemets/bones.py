@@ -458,12 +458,21 @@ def _shafts(f):
         if len(rows): out[box][max(rows[0] - more, 0):rows[-1] + more + 1] |= (label[box] == i)[max(rows[0] - more, 0):rows[-1] + more + 1]
     return out
 
+def _symmetry(bone, line, spacing):
+    "Share of the bone within 45 mm of a line (z, y, x) that has bone at the mirrored place, to within 4 mm; the mean over its slices, 0 to 1."
+    (dy, dx), shares = spacing[1:], []
+    for z, y, x in line.astype(int):
+        reach = min(int(45/dx), x, bone.shape[2] - 1 - x)
+        part = bone[z, max(y - int(50/dy), 0):y + int(30/dy) + 1, x - reach:x + reach + 1]
+        if part.any(): shares.append((part[:, ::-1] & _grow(part[None], 4, spacing, (1, 2))[0]).sum() / part.sum())
+    return float(np.mean(shares)) if shares else 0.
+
 def _canal(f):
     "(x, y of the canal in every slice, first and last slice where it is seen), voxels; None where there is none."
     from scipy import ndimage
     dz, dy, dx = f.spacing
     f = _Field(f.bone & ~_shafts(f), f.hu, f.body, f.spacing)
-    tries = [_chains(f, up, close) for up, close in ((12, 4), (6, 4), (6, 0))]
+    tries = [[c for c in _chains(f, up, close) if _symmetry(f.bone, c, f.spacing) > 0.82] for up, close in ((12, 4), (6, 4), (6, 0))]
     pieces = max(tries, key=lambda t: len(t[0]) if t else 0)
     if not pieces or len(pieces[0])*dz < min(20, 0.6*len(f.bone)*dz): return None
     line = pieces[0]
@@ -662,6 +671,9 @@ def _is_femur(s, centre, radius, half):
 def _pelvis(out, s, hips):
     "Sacrum, hips and femurs, where hips were found."
     crest = max(p.high for p in hips)
+    if crest == len(out) - 1: # the field of view cuts the hips: how far up they go is not known, and all else is told from that
+        out[(out == 3) | (out == 4)] = 6
+        return
     top = _sacrum_top(s, crest)
     low, high = (int(np.clip(top + mm/s.f.spacing[0], 0, len(out) - 1)) for mm in (-30, 40))
     slope = (s.canal[1][high] - s.canal[1][low])*s.f.spacing[1] / max((high - low)*s.f.spacing[0], 1)
