@@ -56,12 +56,17 @@ def _scheme_rows(scheme):
     if missing: raise ValueError(f"scheme must have the columns id and region, {sorted(missing)} missing; got {list(scheme.columns)}")
     return scheme
 
+def _whole_number(i):
+    "A label as an int where it is a whole number, else as it is."
+    try: return int(float(i)) if float(i).is_integer() else i
+    except (TypeError, ValueError): return i
+
 def _check_scheme(rows):
     "Refuse regions that are none, labels that are none, and labels given twice."
     wrong = sorted(set(map(str, rows["region"])) - {*REGIONS, "unknown"})
     if wrong: raise ValueError(f"scheme: regions must be among {[*REGIONS, 'unknown']}, got {wrong}")
-    ids = [int(i) if float(i).is_integer() else i for i in rows["id"]]
-    bad = sorted({i for i in ids if i < 1 or not isinstance(i, int)})
+    ids = [_whole_number(i) for i in rows["id"]]
+    bad = sorted({i for i in ids if not isinstance(i, int) or i < 1}, key=str)
     if bad: raise ValueError(f"scheme: labels must be whole numbers ≥ 1 (0 is no bone), got {bad}")
     twice = sorted({i for i in ids if ids.count(i) > 1})
     if twice: raise ValueError(f"scheme must name each label once, got {twice} more than once")
@@ -204,6 +209,15 @@ def _made_before(out, key):
         raise BonemetsError(f"{out} is there already and was not made by segment_bones, or was changed since: read it with read_bones, name another `out`, or delete it")
     return bones if note.get("key") == key else None
 
+def _check_run(out, device, timeout_s):
+    "Refuse, before anything runs, what could only fail after it."
+    if not re.fullmatch(r"gpu(:\d+)?|cpu|mps", str(device)): raise ValueError(f'device must be "gpu", "gpu:<number>", "cpu" or "mps", got {device!r}')
+    allowed = (".nii.gz", ".nii", ".nrrd", ".mha")
+    if not out.name.lower().endswith(allowed): raise ValueError(f"out must end in {', '.join(allowed)}, got {out.name!r}")
+    if timeout_s is None: return
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float, np.number)): raise TypeError(f"timeout_s must be seconds or None, got {timeout_s!r}")
+    if not 0 < timeout_s < np.inf: raise ValueError(f"timeout_s must be above 0 and finite, or None to wait, got {timeout_s}")
+
 def _totalsegmentator(ct, settings, timeout_s):
     "Run TotalSegmentator on a copy of `ct`; its label map, checked."
     command = [_find_totalsegmentator(), "-i", "ct.nii", "-o", "bones.nii.gz", "--ml", "--device", settings["device"]]
@@ -224,23 +238,24 @@ def segment_bones(
     fast: bool = False, # True: the 3 mm model, several times faster and coarser
     device: str = "gpu", # "gpu", "gpu:1", "cpu" or "mps"; without a GPU TotalSegmentator falls back on the CPU
     only_bones: bool = True, # True: the 62 bones alone, which skips the models for organs; False: all 117 classes
-    timeout_s: float | None = None, # give up after so long; None: wait
+    timeout_s: float | None = None, # give up after so many seconds, above 0; None: wait
     series: int | str | None = None, # for a DICOM folder: which series, see `read_volume`
 ) -> Volume: # int32, TotalSegmentator's labels, canonical LPS; the file has the CT's own geometry
     """Segment the bones with TotalSegmentator, in a process of its own.
 
-    Raises MissingDependency where it is not installed, BonemetsError where it fails or `out` is not ours, GeometryError where its map is not on the CT's grid."""
-    if not re.fullmatch(r"gpu(:\d+)?|cpu|mps", str(device)): raise ValueError(f'device must be "gpu", "gpu:<number>", "cpu" or "mps", got {device!r}')
-    ct, out = read_volume(ct_path, series=series), Path(out)
+    Raises MissingDependency where it is not installed, BonemetsError where it fails or `out` is not ours, GeometryError where its map is not on the CT's grid;
+    ValueError or TypeError, before it runs, for another suffix, device or time."""
+    out = Path(out)
+    _check_run(out, device, timeout_s)
+    ct = read_volume(ct_path, series=series)
     settings = dict(fast=bool(fast), device=str(device), only_bones=bool(only_bones))
     made_from = dict(fast=settings["fast"], only_bones=settings["only_bones"]) # the device changes the speed only
     key = content_hash("segment_bones", made_from, ct.array, ct.spacing_mm, ct.origin_mm, ct.direction)
     bones = _made_before(out, key)
     if bones is not None: return ct.with_array(bones.array)
     bones = _totalsegmentator(ct, settings, timeout_s)
-    out.unlink(missing_ok=True) # ours, of other settings
+    write_volume(bones, out, like=ct_path, series=series) # in place of ours of other settings, once it is whole
     write_json(dict(key=key, labels=content_hash(bones.array), settings=made_from), _sidecar(out))
-    write_volume(bones, out, like=ct_path, series=series)
     return bones
 
 # %% ../nbs/03_bones.ipynb #fc54cee0
@@ -458,12 +473,21 @@ def _shafts(f):
         if len(rows): out[box][max(rows[0] - more, 0):rows[-1] + more + 1] |= (label[box] == i)[max(rows[0] - more, 0):rows[-1] + more + 1]
     return out
 
+def _symmetry(bone, line, spacing):
+    "Share of the bone within 45 mm of a line (z, y, x) that has bone at the mirrored place, to within 4 mm; the mean over its slices, 0 to 1."
+    (dy, dx), shares = spacing[1:], []
+    for z, y, x in line.astype(int):
+        reach = min(int(45/dx), x, bone.shape[2] - 1 - x)
+        part = bone[z, max(y - int(50/dy), 0):y + int(30/dy) + 1, x - reach:x + reach + 1]
+        if part.any(): shares.append((part[:, ::-1] & _grow(part[None], 4, spacing, (1, 2))[0]).sum() / part.sum())
+    return float(np.mean(shares)) if shares else 0.
+
 def _canal(f):
     "(x, y of the canal in every slice, first and last slice where it is seen), voxels; None where there is none."
     from scipy import ndimage
     dz, dy, dx = f.spacing
     f = _Field(f.bone & ~_shafts(f), f.hu, f.body, f.spacing)
-    tries = [_chains(f, up, close) for up, close in ((12, 4), (6, 4), (6, 0))]
+    tries = [[c for c in _chains(f, up, close) if _symmetry(f.bone, c, f.spacing) > 0.82] for up, close in ((12, 4), (6, 4), (6, 0))]
     pieces = max(tries, key=lambda t: len(t[0]) if t else 0)
     if not pieces or len(pieces[0])*dz < min(20, 0.6*len(f.bone)*dz): return None
     line = pieces[0]
@@ -662,6 +686,9 @@ def _is_femur(s, centre, radius, half):
 def _pelvis(out, s, hips):
     "Sacrum, hips and femurs, where hips were found."
     crest = max(p.high for p in hips)
+    if crest == len(out) - 1: # the field of view cuts the hips: how far up they go is not known, and all else is told from that
+        out[(out == 3) | (out == 4)] = 6
+        return
     top = _sacrum_top(s, crest)
     low, high = (int(np.clip(top + mm/s.f.spacing[0], 0, len(out) - 1)) for mm in (-30, 40))
     slope = (s.canal[1][high] - s.canal[1][low])*s.f.spacing[1] / max((high - low)*s.f.spacing[0], 1)

@@ -191,6 +191,15 @@ def _open_maybe_gzip(path):
     with open(path, "rb") as f: zipped = f.read(2) == b"\x1f\x8b"
     return gzip.open(path) if zipped else open(path, "rb")
 
+def _check_nifti(path):
+    "Refuse a NIfTI header without a spacing, for which SimpleITK would take 1 mm."
+    try:
+        with _open_maybe_gzip(path) as f: steps = _nifti_header(f.read(540))["pixdim"][1:4].astype(float)
+    except Exception: raise _damaged(path) from None
+    if not (np.isfinite(steps) & (steps != 0)).all():
+        raise VolumeError(f"{path} has no usable frame: the spacing in its header (pixdim) is {steps.tolist()} mm (x, y, z); convert the scan again, or put "
+                          "the true spacing there")
+
 def _nifti_notes(nifti):
     "What is doubtful about a NIfTI header's two frames."
     if not (nifti["qform_code"] or nifti["sform_code"]): return ("the NIfTI header has neither qform nor sform: left and right are a guess",)
@@ -268,6 +277,7 @@ def _image_header(path):
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
     _one_volume(reader, path)
+    if _suffix(path) in (".nii", ".nii.gz"): _check_nifti(path)
     n = reader.GetDimension()
     try: return Header(reader.GetSize()[2::-1], reader.GetSpacing()[2::-1], reader.GetOrigin()[:3], np.reshape(reader.GetDirection(), (n, n))[:3, :3])
     except ValueError as e: raise VolumeError(f"{path} has no usable frame: {e}") from None
