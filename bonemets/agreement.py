@@ -134,6 +134,14 @@ def _members(own, pairs, extra, n_truth):
 
 _SAID = ["region", "weight_bearing", "diffuse"]
 
+def _each(members, table, n_rows):
+    "Of each row the lesions in it, and region and neighbour counts of each of them: columns of tuples."
+    members = members.sort_values(["row", "own"])
+    cuts, table = np.searchsorted(members.row, np.arange(n_rows + 1)), table.loc[members.own]
+    values = dict(lesion=members.own) | {f"lesion_{c}": table[c] for c in ("region", "n_correct", "n_incorrect")}
+    values = {c: v.tolist() for c, v in values.items()}
+    return {c: pd.Series([tuple(v[a:b]) for a, b in zip(cuts, cuts[1:])], range(n_rows), dtype=object) for c, v in values.items()}
+
 def _columns_of(name, own, members, correct, n_rows, within):
     "A method's columns of the universe, in a table of `n_rows` rows."
     lead = members.drop_duplicates("row")
@@ -141,14 +149,14 @@ def _columns_of(name, own, members, correct, n_rows, within):
     said = table.loc[lead.own, [*_SAID, "n_correct", "n_incorrect"]].set_axis(lead.row).reindex(range(n_rows))
     said = said.astype(dict(region=object, weight_bearing="boolean", diffuse="boolean", n_correct="Int64", n_incorrect="Int64"))
     said["region"] = said.region.where(said.region.notna(), None)
-    lesions = members.groupby("row").own.agg(lambda own: tuple(sorted(own.tolist()))).reindex(range(n_rows))
-    said.insert(0, "lesion", pd.Series([v if isinstance(v, tuple) else () for v in lesions], index=said.index, dtype=object))
+    each = _each(members, table, n_rows)
+    said.insert(0, "lesion", each.pop("lesion"))
     if name != "truth": said.insert(1, "iou", lead.set_index("row").iou.reindex(range(n_rows)))
-    return said.add_prefix(f"{name}_")
+    return said.assign(**each).add_prefix(f"{name}_")
 
 # %% ../nbs/21_agreement.ipynb #21c93e08
 _MATCHES = ("overlap", "iou", "one_to_one")
-_SUFFIXES = ("lesion", "iou", *_SAID, "n_correct", "n_incorrect")
+_SUFFIXES = ("lesion", "iou", *_SAID, "n_correct", "n_incorrect", "lesion_region", "lesion_n_correct", "lesion_n_incorrect")
 _KEYS = ("universe_id", "patient", "case", "universe_methods", "lesion")
 
 def _check_masks(masks):
@@ -419,19 +427,30 @@ def clinical_agreement(
     return table.astype({c: "Int64" for c in _COUNTS}).assign(universe_methods=", ".join(names))
 
 # %% ../nbs/21_agreement.ipynb #ca18772a
+def _own_lesions(universe, name):
+    "A method's lesions, each once in its case, however many rows it lies in: patient, case (where given), lesion, region, n_correct, n_incorrect."
+    columns, where = [f"{name}_lesion{s}" for s in ("", "_region", "_n_correct", "_n_incorrect")], [c for c in ("patient", "case") if c in universe]
+    if missing := [c for c in columns if c not in universe]: raise ValueError(f"universe must have the columns {', '.join(columns)}; missing: {', '.join(missing)}; match the lesions anew")
+    if universe.duplicated([*where, "universe_id"]).any(): raise ValueError("universe must hold each universe_id once in a case; put several cases together with stack_universes")
+    rows = universe.loc[universe[name].to_numpy(bool), [*where, *columns]]
+    if rows[columns[0]].map(lambda v: isinstance(v, str)).any(): raise ValueError(f"universe: {columns[0]} must hold tuples of lesion numbers, got text; store universes as Parquet")
+    each = rows.explode(columns).set_axis([*where, "lesion", "region", "n_correct", "n_incorrect"], axis=1)
+    return each.drop_duplicates([*where, "lesion"]).sort_values([*where, "lesion"], ignore_index=True)
+
+# %% ../nbs/21_agreement.ipynb #1a881f16
 def neighbour_agreement(
     universe: pd.DataFrame, # what `match_lesions` or `stack_universes` gives
     n_boot: int = 2000, # resamples of patients, ≥ 100
     level: float = 0.95, # level of the intervals
     seed: int = 0, # ≥ 0
 ) -> pd.DataFrame: # a row a method, the truth first: n_lesions, n_correct, correct_mean, _low, _high, the same for incorrect, n_patients, reason
-    "How many correct and incorrect neighbours a method's lesions have on average. Raises ValueError for a table that is no universe."
-    names, who, rows = _methods(universe), _patients(universe), []
+    "How many correct and incorrect neighbours a method's own lesions have on average, each counted once. Raises ValueError for a table that is no universe."
+    names, rows, _ = _methods(universe), [], _patients(universe)
     for name in ["truth", *names]:
-        in_it = universe[name].to_numpy(bool)
-        row, whose = dict(method=name, n_lesions=int(in_it.sum())), None if who is None else who[in_it]
+        own = _own_lesions(universe, name)
+        row, whose = dict(method=name, n_lesions=len(own)), _patients(own)
         for kind in ("correct", "incorrect"):
-            counts = universe.loc[in_it, f"{name}_n_{kind}"].to_numpy(float)
+            counts = own[f"n_{kind}"].to_numpy(float)
             mean, low, high, n, reason = _ratio_ci(counts, np.ones(len(counts)), whose, _Settings(n_boot, level, seed))
             row |= {f"n_{kind}": int(counts.sum()), f"{kind}_mean": mean, f"{kind}_low": low, f"{kind}_high": high, "n_patients": n, f"{kind}_reason": reason}
         rows.append(row)
@@ -447,11 +466,11 @@ def region_fractions(
     level: float = 0.95, # level of the intervals
     seed: int = 0, # ≥ 0
 ) -> pd.DataFrame: # a row a method (the truth first) and region: n (lesions there), n_lesions (in all), fraction, low, high, n_patients, reason
-    "The fraction of each method's lesions in each body part. Raises ValueError for a table that is no universe."
-    names, who, rows = _methods(universe), _patients(universe), []
+    "The fraction of each method's own lesions in each body part, each counted once. Raises ValueError for a table that is no universe."
+    names, rows, _ = _methods(universe), [], _patients(universe)
     for name in ["truth", *names]:
-        in_it = universe[name].to_numpy(bool)
-        region, whose = universe.loc[in_it, f"{name}_region"].to_numpy(object), None if who is None else who[in_it]
+        own = _own_lesions(universe, name)
+        region, whose = own.region.to_numpy(object), _patients(own)
         for part in [*REGIONS, "unknown"]:
             there = (region == part).astype(float)
             value, low, high, n, reason = _ratio_ci(there, np.ones(len(there)), whose, _Settings(n_boot, level, seed))
