@@ -305,6 +305,7 @@ class _Task:
     truth: np.ndarray   # (n,) bool: the truth says yes
     known: np.ndarray   # (n,) bool: whether it can be said at all
     says: dict          # method -> (n,) bool: the method says yes
+    unknown: str = ""   # why it is known of no row; "" where it is known of some
 
 def _has(universe, column, value):
     return (universe[column] == value).fillna(False).to_numpy(bool)
@@ -315,10 +316,19 @@ def _is_known(universe, attribute, names):
     others = np.any([known[n] for n in names], axis=0) if names else np.zeros(len(universe), bool)
     return np.where(universe.truth.to_numpy(bool), known["truth"], others)
 
+def _why_unknown(universe, attribute):
+    "Why an attribute is known of no lesion."
+    said = [r for r in universe.diffuse_reason.dropna().unique() if r] if "diffuse_reason" in universe else []
+    if said == ["no bone map was given"] or said and attribute == "diffuse": return "not known of any lesion: " + "; ".join(said)
+    return dict(region="no lesion is in or near a bone of known region", diffuse="of no lesion it is known whether it is diffuse",
+                weight_bearing="of no lesion it is known whether its bone bears weight")[attribute]
+
 def _attribute_task(universe, names, attribute, value=True, name=None):
     says = {n: _has(universe, f"{n}_{attribute}", value) for n in names}
     region = value if attribute == "region" else ""
-    return _Task(name or attribute, region, _has(universe, f"truth_{attribute}", value), _is_known(universe, attribute, names), says)
+    known = _is_known(universe, attribute, names)
+    unknown = _why_unknown(universe, attribute) if len(known) and not known.any() else ""
+    return _Task(name or attribute, region, _has(universe, f"truth_{attribute}", value), known, says, unknown)
 
 def _tasks(universe, names):
     "All tasks with a yes or no, in the paper's order."
@@ -372,13 +382,16 @@ def _rows_of(task, universe, method, lesions):
     chosen = {"universe": np.ones(len(universe), bool), "truth": truth, "matched": truth & universe[method].to_numpy(bool)}
     return task.known & chosen["universe" if task.name == "detection" else lesions]
 
+def _alone(task):
+    "Why a single method has no specificity."
+    if task.name == "detection": return "a single method makes its own universe: it reports every non-truth row"
+    return 'a single method makes its own universe: the non-truth rows are its own false lesions alone; lesions="truth" asks about the truth\'s lesions'
+
 def _why_undefined(task, rows, single, positives, negatives):
     "Reasons for a sensitivity and a specificity that don't exist, '' for those that do."
-    unknown = "no lesion's bone is known: was a bone map given?" if not task.known.any() and len(task.known) else ""
-    no_positive = "" if positives.any() else unknown or "the truth has no such lesion"
-    no_negative = "" if negatives.any() else unknown or "no negative row"
-    alone = "a single method makes its own universe: it reports every non-truth row" if single else ""
-    return no_positive, no_negative or alone
+    no_positive = "" if positives.any() else task.unknown or "the truth has no such lesion"
+    no_negative = "" if negatives.any() else task.unknown or "no negative row"
+    return no_positive, no_negative or (_alone(task) if single else "")
 
 def _named(name, rate): return {f"{name}{'' if k == 'value' else '_' + k}": v for k, v in rate.items()}
 
