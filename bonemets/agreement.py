@@ -224,14 +224,16 @@ def match_lesions(
 def stack_universes(
     universes: dict, # (patient, case) -> universe; or one name for both -> universe
 ) -> pd.DataFrame: # their rows below each other, the columns patient and case in front; `universe_id` counts anew in each case
-    "Stack the universes of several cases. Raises ValueError where there is none, or where their methods differ."
+    "Stack the universes of several cases. Raises ValueError where there is none, two are of one case, or their methods differ."
     if not universes: raise ValueError("universes must hold at least one universe, got none")
-    keys = {k: k if isinstance(k, tuple) and len(k) == 2 else (k, k) for k in universes}
+    keys = {k: tuple(map(str, k if isinstance(k, tuple) and len(k) == 2 else (k, k))) for k in universes}
+    if twice := [k for k, v in keys.items() if list(keys.values()).count(v) > 1]:
+        raise ValueError(f"universes must hold each patient and case once, also as text; {twice} all stand for {keys[twice[0]]}")
     names = {k: _methods(u) for k, u in universes.items()}
     first = next(iter(names.values()))
     for k, found in names.items():
-        if found != first: raise ValueError(f"universes must all hold the methods {first}, got {found} for {k}; match all methods together")
-    tables = [u.assign(patient=str(keys[k][0]), case=str(keys[k][1])) for k, u in universes.items()]
+        if set(found) != set(first): raise ValueError(f"universes must all hold the methods {first}, got {found} for {k}; match all methods together")
+    tables = [u.assign(patient=keys[k][0], case=keys[k][1]) for k, u in universes.items()]
     table = pd.concat([t for t in tables if len(t)] or tables[:1], ignore_index=True)
     return table[["patient", "case", *(c for c in table if c not in ("patient", "case"))]]
 
