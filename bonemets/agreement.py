@@ -57,6 +57,36 @@ def _lesions_of(name, mask, rule, min_voxels, spacing_mm, **settings):
     return _Lesions(table, *_voxels(labels, table))
 
 # %% ../nbs/21_agreement.ipynb #d7f38624
+def _connected(i, j):
+    "The number of the group that each pair belongs to: pairs with a lesion in common, directly or by way of others, are one group."
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    n, m = i.max(initial=-1) + 1, j.max(initial=-1) + 1
+    return connected_components(coo_array((np.ones(len(i), bool), (i, n + j)), shape=(n + m, n + m)), directed=False)[1][i]
+
+def _best_of(i, j, gain):
+    "Which pairs of one group are in the assignment with the largest total gain: their positions."
+    from scipy.optimize import linear_sum_assignment
+    (i, rows), (j, columns) = pd.factorize(i), pd.factorize(j)
+    which, total = np.full((len(rows), len(columns)), -1), np.zeros((len(rows), len(columns)))
+    which[i, j], total[i, j] = np.arange(len(gain)), gain
+    chosen = which[linear_sum_assignment(total, maximize=True)]
+    return chosen[chosen >= 0]
+
+def _assignment(left, right, gain):
+    "Which of the pairs (left, right) are in the one-to-one assignment with the largest total gain, all gains above 0: (p,) bool."
+    i, j, gain = pd.factorize(left)[0], pd.factorize(right)[0], np.asarray(gain, float)
+    group = _connected(i, j)
+    chosen = np.bincount(group)[group] == 1                         # a pair alone is its own best assignment
+    others = np.flatnonzero(~chosen)[np.argsort(group[~chosen], kind="stable")]
+    for at in np.split(others, np.flatnonzero(np.diff(group[others])) + 1): chosen[at[_best_of(i[at], j[at], gain[at])]] = True
+    return chosen
+
+def _one_to_one(pairs):
+    "Those of the pairs that make the one-to-one assignment with the largest total IoU."
+    return pairs[_assignment(pairs.truth, pairs.own, pairs.iou)]
+
+# %% ../nbs/21_agreement.ipynb #313cdb6b
 def _shared(truth, own):
     "All pairs of lesions with a common voxel: columns truth, own (lesion numbers), shared (voxels), iou."
     at = np.searchsorted(truth.place, own.place)
@@ -66,16 +96,6 @@ def _shared(truth, own):
     key, n = np.unique(truth.number[at[both]].astype(np.int64)*width + own.number[both], return_counts=True)
     i, j = np.divmod(key, width)
     return pd.DataFrame(dict(truth=i, own=j, shared=n, iou=n/(truth.size[i] + own.size[j] - n)))
-
-def _one_to_one(pairs):
-    "Those of the pairs that make the one-to-one assignment with the largest total IoU."
-    from scipy.optimize import linear_sum_assignment
-    (i, rows), (j, columns) = pd.factorize(pairs.truth), pd.factorize(pairs.own)
-    which = np.full((len(rows), len(columns)), -1)
-    which[i, j] = np.arange(len(pairs))
-    gain = np.where(which < 0, 0, pairs.iou.to_numpy()[which] if len(pairs) else 0.)
-    chosen = which[linear_sum_assignment(gain, maximize=True)]
-    return pairs.iloc[np.sort(chosen[chosen >= 0])]
 
 def _pairs(truth, own, match, iou_threshold):
     "The pairs that count as one lesion."

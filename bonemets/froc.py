@@ -15,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 
-from .agreement import _wilson
+from .agreement import _assignment, _wilson
 from .bones import REGIONS
 from .core import GeometryError
 from .metrics import _label_map
@@ -52,12 +52,7 @@ def _check_match(match, iou_threshold):
 
 def _assign(pairs):
     "The pairs of the assignment with the largest total IoU: each lesion is in one at most."
-    from scipy.optimize import linear_sum_assignment
-    (t, _), (p, _) = pd.factorize(pairs.truth), pd.factorize(pairs.pred)
-    total = np.zeros((t.max(initial=-1) + 1, p.max(initial=-1) + 1))
-    total[t, p] = pairs.iou
-    partner = dict(zip(*linear_sum_assignment(total, maximize=True)))
-    return pairs[np.array([partner.get(i) == j for i, j in zip(t, p)], bool)]
+    return pairs[_assignment(pairs.truth, pairs.pred, pairs.iou)]
 
 def _hits(pairs, match, iou_threshold):
     "The pairs that count as hits."
