@@ -544,6 +544,17 @@ def _rates_panel(ax, rows, names, title, labels=True):
     ax.set(xlim=(-.02, 1.02), xticks=[0, .5, 1], xticklabels=["0", "0.5", "1"])
 
 # %% ../nbs/21_agreement.ipynb #d650f0ac
+def _people(n):
+    "The number of patients in words; '' where it isn't known."
+    return "" if n is None or pd.isna(n) else f"{int(n)} patient{'' if n == 1 else 's'}"
+
+def _rests_on(agreement):
+    "What the figure rests on: true lesions and patients."
+    row = agreement[agreement.task == "detection"].iloc[0]
+    n = row.get("n_lesions", row.tp + row.fn)
+    return f"n = {int(n)} true lesions, {_people(row.get('n_patients')) or 'patients not named'}"
+
+# %% ../nbs/21_agreement.ipynb #76607fce
 _REGION_COLORS = dict(skull="#CC79A7", rib="#E69F00", spine="#0072B2", pelvis="#009E73", extremity="#56B4E9", unknown="#BBBBBB")
 
 def _neighbours_panel(ax, rows, title):
@@ -567,7 +578,8 @@ def _fractions_panel(ax, rows, title):
             dark = part["region"] in ("spine", "pelvis")
             if part["fraction"] > .015: ax.text(left + part["fraction"]/2, y, part["n"], ha="center", va="center", fontsize=7, color="w" if dark else "k")
             left += part["fraction"]
-        ax.text(1.02, y, f"{own.n_lesions.iloc[0]} lesions", transform=ax.get_yaxis_transform(), fontsize=7, va="center")
+        n = _people(own.iloc[0].get("n_patients"))
+        ax.text(1.02, y, f"{own.n_lesions.iloc[0]} lesions{', ' if n else ''}{n}", transform=ax.get_yaxis_transform(), fontsize=7, va="center")
     ax.set(xlim=(0, 1), xticks=[0, .5, 1], xticklabels=["0", "0.5", "1"])
 
 def _legends(fig, ax):
@@ -578,7 +590,7 @@ def _legends(fig, ax):
     dots = [Line2D([], [], ms=5, lw=1.6, label=f"{k} neighbours" if "correct" in k else k, **s) for k, s in _STYLES.items()]
     fig.legend(handles=dots, loc="outside upper center", ncols=4, fontsize=8, frameon=False)
 
-# %% ../nbs/21_agreement.ipynb #76607fce
+# %% ../nbs/21_agreement.ipynb #217af896
 def _check_tables(**tables):
     wanted = dict(agreement=("task", "region", "method", "sensitivity"), neighbours=("method", "correct_mean"), fractions=("method", "region", "fraction"))
     for name, table in tables.items():
@@ -608,4 +620,5 @@ def plot_agreement(
     bars = fig.add_subplot(rows[3])
     _fractions_panel(bars, fractions, "e  Fraction of lesions in each body part")
     _legends(fig, bars)
+    fig.suptitle(_rests_on(agreement), fontsize=9)
     return fig

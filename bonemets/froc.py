@@ -624,4 +624,5 @@ def plot_error_atlas(
     _heat(axes[1], falses, by, "n_false", [str(n) if n else "" for n in table.n_false], "false positives", "Blues", max(table.n_false.max(), 1))
     axes[1].set_yticklabels([])
     if extents is not None: _place_dots(axes[2], universe, method, extents, background)
+    fig.suptitle(f"{method}: n = {universe.truth.sum()} true lesions, {universe.patient.nunique()} patients with a lesion, true or false", fontsize=9)
     return fig
