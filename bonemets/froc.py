@@ -291,6 +291,8 @@ def _quietly(estimate, n_patients, **settings):
         warnings.simplefilter("ignore", FewPatientsWarning)
         return weights_ci(estimate, n_patients, **settings)
 
+def _kind(ci): return ci.method if ci.low == ci.low and ci.high == ci.high else ""   # of interval; '' where there is none
+
 def _warn_few(n):
     if n < 10: warnings.warn(f"intervals from {n} patients: below 10 they are a rough guide at best", FewPatientsWarning, stacklevel=3)
 
@@ -307,7 +309,7 @@ def _rate_row(steps, rate, ci, level):
     low, high = _wilson(ci.value*n, n, level) if n else (np.nan, np.nan)
     why = "no lesion in these cases" if not n else "; ".join(filter(None, [_beyond(steps, rate), ci.reason]))
     return dict(name=str(Fraction(rate).limit_denominator(64)), false_positives_per_scan=rate, sensitivity=ci.value, low=ci.low, high=ci.high,
-                interval=ci.method, naive_wilson_low=low, naive_wilson_high=high, threshold=steps.threshold[at],
+                interval=_kind(ci), naive_wilson_low=low, naive_wilson_high=high, threshold=steps.threshold[at],
                 n_found=found, n_missed=n - found, n_false=int(steps.false[:, at].sum()), reason=why)
 
 def _check_rates(rates, interpolate):
@@ -334,7 +336,7 @@ def sensitivity_at(
     cis = [_quietly(lambda w, i=i: estimate(w)[:, i], n, n_boot=n_boot, level=level, method=method, seed=seed) for i in range(len(rates) + 1)]
     rows, m = [_rate_row(steps, rate, ci, level) for rate, ci in zip(rates, cis)], cis[-1]
     why = m.reason if steps.n_lesions.sum() else "no lesion in these cases"
-    rows.append(dict(name="mean", sensitivity=m.value, low=m.low, high=m.high, interval=m.method, reason=why))
+    rows.append(dict(name="mean", sensitivity=m.value, low=m.low, high=m.high, interval=_kind(m), reason=why))
     out = pd.DataFrame(rows).assign(n_lesions=int(steps.n_lesions.sum()), n_cases=len(cases), n_patients=n)
     return out.astype({c: "Int64" for c in ("n_found", "n_missed", "n_false")})[[c for c in out if c != "reason"] + ["reason"]]
 
@@ -418,7 +420,7 @@ def _measure_row(measure, rows, sums, total, settings):
     scored = rows[measure] if measure == "false_positives_per_scan" else rows.loc[rows.n_lesions > 0, measure].dropna()
     why = "; ".join(dict.fromkeys(filter(None, [_undefined(measure, total), ci.reason])))
     ends = np.clip([ci.low, ci.high], 0, None if measure == "false_positives_per_scan" else 1)
-    return dict(measure=measure, value=ci.value, low=ends[0], high=ends[1], interval=ci.method, naive_low=low, naive_high=high, naive=name,
+    return dict(measure=measure, value=ci.value, low=ends[0], high=ends[1], interval=_kind(ci), naive_low=low, naive_high=high, naive=name,
                 case_mean=scored.mean(), case_sd=scored.std(), n_scored=len(scored), reason=why)
 
 # %% ../nbs/24_froc.ipynb #9f8bfb1c
