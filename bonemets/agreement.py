@@ -582,13 +582,13 @@ def _fractions_panel(ax, rows, title):
         ax.text(1.02, y, f"{own.n_lesions.iloc[0]} lesions{', ' if n else ''}{n}", transform=ax.get_yaxis_transform(), fontsize=7, va="center")
     ax.set(xlim=(0, 1), xticks=[0, .5, 1], xticklabels=["0", "0.5", "1"])
 
-def _legends(fig, ax):
-    "One legend for the dots, one for the regions."
+def _legends(fig, ax, title):
+    "One legend for the dots, with a title, and one for the regions."
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
     ax.legend(handles=[Patch(color=c, label=r) for r, c in _REGION_COLORS.items()], ncols=6, fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(.5, -.18))
     dots = [Line2D([], [], ms=5, lw=1.6, label=f"{k} neighbours" if "correct" in k else k, **s) for k, s in _STYLES.items()]
-    fig.legend(handles=dots, loc="outside upper center", ncols=4, fontsize=8, frameon=False)
+    fig.legend(handles=dots, loc="outside upper center", ncols=4, fontsize=8, frameon=False, title=title, title_fontsize=9)
 
 # %% ../nbs/21_agreement.ipynb #217af896
 def _check_tables(**tables):
@@ -619,6 +619,5 @@ def plot_agreement(
         _rates_panel(ax, task("location", region), names, f"{'e  ' if not i else ''}{region}", labels=not i)
     bars = fig.add_subplot(rows[3])
     _fractions_panel(bars, fractions, "e  Fraction of lesions in each body part")
-    _legends(fig, bars)
-    fig.suptitle(_rests_on(agreement), fontsize=9)
+    _legends(fig, bars, _rests_on(agreement))
     return fig
