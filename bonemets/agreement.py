@@ -57,6 +57,36 @@ def _lesions_of(name, mask, rule, min_voxels, spacing_mm, **settings):
     return _Lesions(table, *_voxels(labels, table))
 
 # %% ../nbs/21_agreement.ipynb #d7f38624
+def _connected(i, j):
+    "The number of the group that each pair belongs to: pairs with a lesion in common, directly or by way of others, are one group."
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    n, m = i.max(initial=-1) + 1, j.max(initial=-1) + 1
+    return connected_components(coo_array((np.ones(len(i), bool), (i, n + j)), shape=(n + m, n + m)), directed=False)[1][i]
+
+def _best_of(i, j, gain):
+    "Which pairs of one group are in the assignment with the largest total gain: their positions."
+    from scipy.optimize import linear_sum_assignment
+    (i, rows), (j, columns) = pd.factorize(i), pd.factorize(j)
+    which, total = np.full((len(rows), len(columns)), -1), np.zeros((len(rows), len(columns)))
+    which[i, j], total[i, j] = np.arange(len(gain)), gain
+    chosen = which[linear_sum_assignment(total, maximize=True)]
+    return chosen[chosen >= 0]
+
+def _assignment(left, right, gain):
+    "Which of the pairs (left, right) are in the one-to-one assignment with the largest total gain, all gains above 0: (p,) bool."
+    i, j, gain = pd.factorize(left)[0], pd.factorize(right)[0], np.asarray(gain, float)
+    group = _connected(i, j)
+    chosen = np.bincount(group)[group] == 1                         # a pair alone is its own best assignment
+    others = np.flatnonzero(~chosen)[np.argsort(group[~chosen], kind="stable")]
+    for at in np.split(others, np.flatnonzero(np.diff(group[others])) + 1): chosen[at[_best_of(i[at], j[at], gain[at])]] = True
+    return chosen
+
+def _one_to_one(pairs):
+    "Those of the pairs that make the one-to-one assignment with the largest total IoU."
+    return pairs[_assignment(pairs.truth, pairs.own, pairs.iou)]
+
+# %% ../nbs/21_agreement.ipynb #313cdb6b
 def _shared(truth, own):
     "All pairs of lesions with a common voxel: columns truth, own (lesion numbers), shared (voxels), iou."
     at = np.searchsorted(truth.place, own.place)
@@ -66,16 +96,6 @@ def _shared(truth, own):
     key, n = np.unique(truth.number[at[both]].astype(np.int64)*width + own.number[both], return_counts=True)
     i, j = np.divmod(key, width)
     return pd.DataFrame(dict(truth=i, own=j, shared=n, iou=n/(truth.size[i] + own.size[j] - n)))
-
-def _one_to_one(pairs):
-    "Those of the pairs that make the one-to-one assignment with the largest total IoU."
-    from scipy.optimize import linear_sum_assignment
-    (i, rows), (j, columns) = pd.factorize(pairs.truth), pd.factorize(pairs.own)
-    which = np.full((len(rows), len(columns)), -1)
-    which[i, j] = np.arange(len(pairs))
-    gain = np.where(which < 0, 0, pairs.iou.to_numpy()[which] if len(pairs) else 0.)
-    chosen = which[linear_sum_assignment(gain, maximize=True)]
-    return pairs.iloc[np.sort(chosen[chosen >= 0])]
 
 def _pairs(truth, own, match, iou_threshold):
     "The pairs that count as one lesion."
@@ -134,6 +154,14 @@ def _members(own, pairs, extra, n_truth):
 
 _SAID = ["region", "weight_bearing", "diffuse"]
 
+def _each(members, table, n_rows):
+    "Of each row the lesions in it, and region and neighbour counts of each of them: columns of tuples."
+    members = members.sort_values(["row", "own"])
+    cuts, table = np.searchsorted(members.row, np.arange(n_rows + 1)), table.loc[members.own]
+    values = dict(lesion=members.own) | {f"lesion_{c}": table[c] for c in ("region", "n_correct", "n_incorrect")}
+    values = {c: v.tolist() for c, v in values.items()}
+    return {c: pd.Series([tuple(v[a:b]) for a, b in zip(cuts, cuts[1:])], range(n_rows), dtype=object) for c, v in values.items()}
+
 def _columns_of(name, own, members, correct, n_rows, within):
     "A method's columns of the universe, in a table of `n_rows` rows."
     lead = members.drop_duplicates("row")
@@ -141,14 +169,14 @@ def _columns_of(name, own, members, correct, n_rows, within):
     said = table.loc[lead.own, [*_SAID, "n_correct", "n_incorrect"]].set_axis(lead.row).reindex(range(n_rows))
     said = said.astype(dict(region=object, weight_bearing="boolean", diffuse="boolean", n_correct="Int64", n_incorrect="Int64"))
     said["region"] = said.region.where(said.region.notna(), None)
-    lesions = members.groupby("row").own.agg(lambda own: tuple(sorted(own.tolist()))).reindex(range(n_rows))
-    said.insert(0, "lesion", pd.Series([v if isinstance(v, tuple) else () for v in lesions], index=said.index, dtype=object))
+    each = _each(members, table, n_rows)
+    said.insert(0, "lesion", each.pop("lesion"))
     if name != "truth": said.insert(1, "iou", lead.set_index("row").iou.reindex(range(n_rows)))
-    return said.add_prefix(f"{name}_")
+    return said.assign(**each).add_prefix(f"{name}_")
 
 # %% ../nbs/21_agreement.ipynb #21c93e08
 _MATCHES = ("overlap", "iou", "one_to_one")
-_SUFFIXES = ("lesion", "iou", *_SAID, "n_correct", "n_incorrect")
+_SUFFIXES = ("lesion", "iou", *_SAID, "n_correct", "n_incorrect", "lesion_region", "lesion_n_correct", "lesion_n_incorrect")
 _KEYS = ("universe_id", "patient", "case", "universe_methods", "lesion")
 
 def _check_masks(masks):
@@ -216,14 +244,16 @@ def match_lesions(
 def stack_universes(
     universes: dict, # (patient, case) -> universe; or one name for both -> universe
 ) -> pd.DataFrame: # their rows below each other, the columns patient and case in front; `universe_id` counts anew in each case
-    "Stack the universes of several cases. Raises ValueError where there is none, or where their methods differ."
+    "Stack the universes of several cases. Raises ValueError where there is none, two are of one case, or their methods differ."
     if not universes: raise ValueError("universes must hold at least one universe, got none")
-    keys = {k: k if isinstance(k, tuple) and len(k) == 2 else (k, k) for k in universes}
+    keys = {k: tuple(map(str, k if isinstance(k, tuple) and len(k) == 2 else (k, k))) for k in universes}
+    if twice := [k for k, v in keys.items() if list(keys.values()).count(v) > 1]:
+        raise ValueError(f"universes must hold each patient and case once, also as text; {twice} all stand for {keys[twice[0]]}")
     names = {k: _methods(u) for k, u in universes.items()}
     first = next(iter(names.values()))
     for k, found in names.items():
-        if found != first: raise ValueError(f"universes must all hold the methods {first}, got {found} for {k}; match all methods together")
-    tables = [u.assign(patient=str(keys[k][0]), case=str(keys[k][1])) for k, u in universes.items()]
+        if set(found) != set(first): raise ValueError(f"universes must all hold the methods {first}, got {found} for {k}; match all methods together")
+    tables = [u.assign(patient=keys[k][0], case=keys[k][1]) for k, u in universes.items()]
     table = pd.concat([t for t in tables if len(t)] or tables[:1], ignore_index=True)
     return table[["patient", "case", *(c for c in table if c not in ("patient", "case"))]]
 
@@ -297,6 +327,7 @@ class _Task:
     truth: np.ndarray   # (n,) bool: the truth says yes
     known: np.ndarray   # (n,) bool: whether it can be said at all
     says: dict          # method -> (n,) bool: the method says yes
+    unknown: str = ""   # why it is known of no row; "" where it is known of some
 
 def _has(universe, column, value):
     return (universe[column] == value).fillna(False).to_numpy(bool)
@@ -307,10 +338,19 @@ def _is_known(universe, attribute, names):
     others = np.any([known[n] for n in names], axis=0) if names else np.zeros(len(universe), bool)
     return np.where(universe.truth.to_numpy(bool), known["truth"], others)
 
+def _why_unknown(universe, attribute):
+    "Why an attribute is known of no lesion."
+    said = [r for r in universe.diffuse_reason.dropna().unique() if r] if "diffuse_reason" in universe else []
+    if said == ["no bone map was given"] or said and attribute == "diffuse": return "not known of any lesion: " + "; ".join(said)
+    return dict(region="no lesion is in or near a bone of known region", diffuse="of no lesion it is known whether it is diffuse",
+                weight_bearing="of no lesion it is known whether its bone bears weight")[attribute]
+
 def _attribute_task(universe, names, attribute, value=True, name=None):
     says = {n: _has(universe, f"{n}_{attribute}", value) for n in names}
     region = value if attribute == "region" else ""
-    return _Task(name or attribute, region, _has(universe, f"truth_{attribute}", value), _is_known(universe, attribute, names), says)
+    known = _is_known(universe, attribute, names)
+    unknown = _why_unknown(universe, attribute) if len(known) and not known.any() else ""
+    return _Task(name or attribute, region, _has(universe, f"truth_{attribute}", value), known, says, unknown)
 
 def _tasks(universe, names):
     "All tasks with a yes or no, in the paper's order."
@@ -364,13 +404,16 @@ def _rows_of(task, universe, method, lesions):
     chosen = {"universe": np.ones(len(universe), bool), "truth": truth, "matched": truth & universe[method].to_numpy(bool)}
     return task.known & chosen["universe" if task.name == "detection" else lesions]
 
+def _alone(task):
+    "Why a single method has no specificity."
+    if task.name == "detection": return "a single method makes its own universe: it reports every non-truth row"
+    return 'a single method makes its own universe: the non-truth rows are its own false lesions alone; lesions="truth" asks about the truth\'s lesions'
+
 def _why_undefined(task, rows, single, positives, negatives):
     "Reasons for a sensitivity and a specificity that don't exist, '' for those that do."
-    unknown = "no lesion's bone is known: was a bone map given?" if not task.known.any() and len(task.known) else ""
-    no_positive = "" if positives.any() else unknown or "the truth has no such lesion"
-    no_negative = "" if negatives.any() else unknown or "no negative row"
-    alone = "a single method makes its own universe: it reports every non-truth row" if single else ""
-    return no_positive, no_negative or alone
+    no_positive = "" if positives.any() else task.unknown or "the truth has no such lesion"
+    no_negative = "" if negatives.any() else task.unknown or "no negative row"
+    return no_positive, no_negative or (_alone(task) if single else "")
 
 def _named(name, rate): return {f"{name}{'' if k == 'value' else '_' + k}": v for k, v in rate.items()}
 
@@ -419,19 +462,30 @@ def clinical_agreement(
     return table.astype({c: "Int64" for c in _COUNTS}).assign(universe_methods=", ".join(names))
 
 # %% ../nbs/21_agreement.ipynb #ca18772a
+def _own_lesions(universe, name):
+    "A method's lesions, each once in its case, however many rows it lies in: patient, case (where given), lesion, region, n_correct, n_incorrect."
+    columns, where = [f"{name}_lesion{s}" for s in ("", "_region", "_n_correct", "_n_incorrect")], [c for c in ("patient", "case") if c in universe]
+    if missing := [c for c in columns if c not in universe]: raise ValueError(f"universe must have the columns {', '.join(columns)}; missing: {', '.join(missing)}; match the lesions anew")
+    if universe.duplicated([*where, "universe_id"]).any(): raise ValueError("universe must hold each universe_id once in a case; put several cases together with stack_universes")
+    rows = universe.loc[universe[name].to_numpy(bool), [*where, *columns]]
+    if rows[columns[0]].map(lambda v: isinstance(v, str)).any(): raise ValueError(f"universe: {columns[0]} must hold tuples of lesion numbers, got text; store universes as Parquet")
+    each = rows.explode(columns).set_axis([*where, "lesion", "region", "n_correct", "n_incorrect"], axis=1)
+    return each.drop_duplicates([*where, "lesion"]).sort_values([*where, "lesion"], ignore_index=True)
+
+# %% ../nbs/21_agreement.ipynb #1a881f16
 def neighbour_agreement(
     universe: pd.DataFrame, # what `match_lesions` or `stack_universes` gives
     n_boot: int = 2000, # resamples of patients, ≥ 100
     level: float = 0.95, # level of the intervals
     seed: int = 0, # ≥ 0
 ) -> pd.DataFrame: # a row a method, the truth first: n_lesions, n_correct, correct_mean, _low, _high, the same for incorrect, n_patients, reason
-    "How many correct and incorrect neighbours a method's lesions have on average. Raises ValueError for a table that is no universe."
-    names, who, rows = _methods(universe), _patients(universe), []
+    "How many correct and incorrect neighbours a method's own lesions have on average, each counted once. Raises ValueError for a table that is no universe."
+    names, rows, _ = _methods(universe), [], _patients(universe)
     for name in ["truth", *names]:
-        in_it = universe[name].to_numpy(bool)
-        row, whose = dict(method=name, n_lesions=int(in_it.sum())), None if who is None else who[in_it]
+        own = _own_lesions(universe, name)
+        row, whose = dict(method=name, n_lesions=len(own)), _patients(own)
         for kind in ("correct", "incorrect"):
-            counts = universe.loc[in_it, f"{name}_n_{kind}"].to_numpy(float)
+            counts = own[f"n_{kind}"].to_numpy(float)
             mean, low, high, n, reason = _ratio_ci(counts, np.ones(len(counts)), whose, _Settings(n_boot, level, seed))
             row |= {f"n_{kind}": int(counts.sum()), f"{kind}_mean": mean, f"{kind}_low": low, f"{kind}_high": high, "n_patients": n, f"{kind}_reason": reason}
         rows.append(row)
@@ -447,11 +501,11 @@ def region_fractions(
     level: float = 0.95, # level of the intervals
     seed: int = 0, # ≥ 0
 ) -> pd.DataFrame: # a row a method (the truth first) and region: n (lesions there), n_lesions (in all), fraction, low, high, n_patients, reason
-    "The fraction of each method's lesions in each body part. Raises ValueError for a table that is no universe."
-    names, who, rows = _methods(universe), _patients(universe), []
+    "The fraction of each method's own lesions in each body part, each counted once. Raises ValueError for a table that is no universe."
+    names, rows, _ = _methods(universe), [], _patients(universe)
     for name in ["truth", *names]:
-        in_it = universe[name].to_numpy(bool)
-        region, whose = universe.loc[in_it, f"{name}_region"].to_numpy(object), None if who is None else who[in_it]
+        own = _own_lesions(universe, name)
+        region, whose = own.region.to_numpy(object), _patients(own)
         for part in [*REGIONS, "unknown"]:
             there = (region == part).astype(float)
             value, low, high, n, reason = _ratio_ci(there, np.ones(len(there)), whose, _Settings(n_boot, level, seed))
@@ -490,6 +544,17 @@ def _rates_panel(ax, rows, names, title, labels=True):
     ax.set(xlim=(-.02, 1.02), xticks=[0, .5, 1], xticklabels=["0", "0.5", "1"])
 
 # %% ../nbs/21_agreement.ipynb #d650f0ac
+def _people(n):
+    "The number of patients in words; '' where it isn't known."
+    return "" if n is None or pd.isna(n) else f"{int(n)} patient{'' if n == 1 else 's'}"
+
+def _rests_on(agreement):
+    "What the figure rests on: true lesions and patients."
+    row = agreement[agreement.task == "detection"].iloc[0]
+    n = row.get("n_lesions", row.tp + row.fn)
+    return f"n = {int(n)} true lesions, {_people(row.get('n_patients')) or 'patients not named'}"
+
+# %% ../nbs/21_agreement.ipynb #76607fce
 _REGION_COLORS = dict(skull="#CC79A7", rib="#E69F00", spine="#0072B2", pelvis="#009E73", extremity="#56B4E9", unknown="#BBBBBB")
 
 def _neighbours_panel(ax, rows, title):
@@ -513,18 +578,19 @@ def _fractions_panel(ax, rows, title):
             dark = part["region"] in ("spine", "pelvis")
             if part["fraction"] > .015: ax.text(left + part["fraction"]/2, y, part["n"], ha="center", va="center", fontsize=7, color="w" if dark else "k")
             left += part["fraction"]
-        ax.text(1.02, y, f"{own.n_lesions.iloc[0]} lesions", transform=ax.get_yaxis_transform(), fontsize=7, va="center")
+        n = _people(own.iloc[0].get("n_patients"))
+        ax.text(1.02, y, f"{own.n_lesions.iloc[0]} lesions{', ' if n else ''}{n}", transform=ax.get_yaxis_transform(), fontsize=7, va="center")
     ax.set(xlim=(0, 1), xticks=[0, .5, 1], xticklabels=["0", "0.5", "1"])
 
-def _legends(fig, ax):
-    "One legend for the dots, one for the regions."
+def _legends(fig, ax, title):
+    "One legend for the dots, with a title, and one for the regions."
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
     ax.legend(handles=[Patch(color=c, label=r) for r, c in _REGION_COLORS.items()], ncols=6, fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(.5, -.18))
     dots = [Line2D([], [], ms=5, lw=1.6, label=f"{k} neighbours" if "correct" in k else k, **s) for k, s in _STYLES.items()]
-    fig.legend(handles=dots, loc="outside upper center", ncols=4, fontsize=8, frameon=False)
+    fig.legend(handles=dots, loc="outside upper center", ncols=4, fontsize=8, frameon=False, title=title, title_fontsize=9)
 
-# %% ../nbs/21_agreement.ipynb #76607fce
+# %% ../nbs/21_agreement.ipynb #217af896
 def _check_tables(**tables):
     wanted = dict(agreement=("task", "region", "method", "sensitivity"), neighbours=("method", "correct_mean"), fractions=("method", "region", "fraction"))
     for name, table in tables.items():
@@ -553,5 +619,5 @@ def plot_agreement(
         _rates_panel(ax, task("location", region), names, f"{'e  ' if not i else ''}{region}", labels=not i)
     bars = fig.add_subplot(rows[3])
     _fractions_panel(bars, fractions, "e  Fraction of lesions in each body part")
-    _legends(fig, bars)
+    _legends(fig, bars, _rests_on(agreement))
     return fig

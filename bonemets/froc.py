@@ -15,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 
-from .agreement import _wilson
+from .agreement import _assignment, _wilson
 from .bones import REGIONS
 from .core import GeometryError
 from .metrics import _label_map
@@ -52,12 +52,7 @@ def _check_match(match, iou_threshold):
 
 def _assign(pairs):
     "The pairs of the assignment with the largest total IoU: each lesion is in one at most."
-    from scipy.optimize import linear_sum_assignment
-    (t, _), (p, _) = pd.factorize(pairs.truth), pd.factorize(pairs.pred)
-    total = np.zeros((t.max(initial=-1) + 1, p.max(initial=-1) + 1))
-    total[t, p] = pairs.iou
-    partner = dict(zip(*linear_sum_assignment(total, maximize=True)))
-    return pairs[np.array([partner.get(i) == j for i, j in zip(t, p)], bool)]
+    return pairs[_assignment(pairs.truth, pairs.pred, pairs.iou)]
 
 def _hits(pairs, match, iou_threshold):
     "The pairs that count as hits."
@@ -296,6 +291,8 @@ def _quietly(estimate, n_patients, **settings):
         warnings.simplefilter("ignore", FewPatientsWarning)
         return weights_ci(estimate, n_patients, **settings)
 
+def _kind(ci): return ci.method if ci.low == ci.low and ci.high == ci.high else ""   # of interval; '' where there is none
+
 def _warn_few(n):
     if n < 10: warnings.warn(f"intervals from {n} patients: below 10 they are a rough guide at best", FewPatientsWarning, stacklevel=3)
 
@@ -312,7 +309,7 @@ def _rate_row(steps, rate, ci, level):
     low, high = _wilson(ci.value*n, n, level) if n else (np.nan, np.nan)
     why = "no lesion in these cases" if not n else "; ".join(filter(None, [_beyond(steps, rate), ci.reason]))
     return dict(name=str(Fraction(rate).limit_denominator(64)), false_positives_per_scan=rate, sensitivity=ci.value, low=ci.low, high=ci.high,
-                interval=ci.method, naive_wilson_low=low, naive_wilson_high=high, threshold=steps.threshold[at],
+                interval=_kind(ci), naive_wilson_low=low, naive_wilson_high=high, threshold=steps.threshold[at],
                 n_found=found, n_missed=n - found, n_false=int(steps.false[:, at].sum()), reason=why)
 
 def _check_rates(rates, interpolate):
@@ -339,7 +336,7 @@ def sensitivity_at(
     cis = [_quietly(lambda w, i=i: estimate(w)[:, i], n, n_boot=n_boot, level=level, method=method, seed=seed) for i in range(len(rates) + 1)]
     rows, m = [_rate_row(steps, rate, ci, level) for rate, ci in zip(rates, cis)], cis[-1]
     why = m.reason if steps.n_lesions.sum() else "no lesion in these cases"
-    rows.append(dict(name="mean", sensitivity=m.value, low=m.low, high=m.high, interval=m.method, reason=why))
+    rows.append(dict(name="mean", sensitivity=m.value, low=m.low, high=m.high, interval=_kind(m), reason=why))
     out = pd.DataFrame(rows).assign(n_lesions=int(steps.n_lesions.sum()), n_cases=len(cases), n_patients=n)
     return out.astype({c: "Int64" for c in ("n_found", "n_missed", "n_false")})[[c for c in out if c != "reason"] + ["reason"]]
 
@@ -423,7 +420,7 @@ def _measure_row(measure, rows, sums, total, settings):
     scored = rows[measure] if measure == "false_positives_per_scan" else rows.loc[rows.n_lesions > 0, measure].dropna()
     why = "; ".join(dict.fromkeys(filter(None, [_undefined(measure, total), ci.reason])))
     ends = np.clip([ci.low, ci.high], 0, None if measure == "false_positives_per_scan" else 1)
-    return dict(measure=measure, value=ci.value, low=ends[0], high=ends[1], interval=ci.method, naive_low=low, naive_high=high, naive=name,
+    return dict(measure=measure, value=ci.value, low=ends[0], high=ends[1], interval=_kind(ci), naive_low=low, naive_high=high, naive=name,
                 case_mean=scored.mean(), case_sd=scored.std(), n_scored=len(scored), reason=why)
 
 # %% ../nbs/24_froc.ipynb #9f8bfb1c
@@ -629,4 +626,5 @@ def plot_error_atlas(
     _heat(axes[1], falses, by, "n_false", [str(n) if n else "" for n in table.n_false], "false positives", "Blues", max(table.n_false.max(), 1))
     axes[1].set_yticklabels([])
     if extents is not None: _place_dots(axes[2], universe, method, extents, background)
+    fig.suptitle(f"{method}: n = {universe.truth.sum()} true lesions, {universe.patient.nunique()} patients with a lesion, true or false", fontsize=9)
     return fig
