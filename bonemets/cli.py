@@ -8,7 +8,7 @@ __all__ = ['app', 'plain_errors', 'Preset', 'demo', 'run_command', 'report', 'co
            'check_python', 'check_pyradiomics', 'doctor_findings', 'check_environment', 'doctor_text', 'doctor', 'main']
 
 # %% ../nbs/60_cli.ipynb #762e1d33
-import contextlib, os, subprocess, sys, warnings
+import contextlib, os, re, subprocess, sys, warnings
 from dataclasses import asdict, dataclass
 from enum import Enum
 from importlib import metadata
@@ -20,20 +20,19 @@ import typer
 from .core import BonemetsError, pyradiomics_build
 
 # %% ../nbs/60_cli.ipynb #37aedffd
+def _as_option(text): return re.sub(r"(?<![\w(])labels=(\d+)", r"--labels \1", text)
 def _foreseen(e): return not isinstance(e, RuntimeError) or isinstance(e, BonemetsError) or "torchvision::" in str(e)
 def _hint(e): return "" if isinstance(e, BonemetsError) or not isinstance(e, (ImportError, RuntimeError)) else "; what to do says: bonemets doctor"
 
 @contextlib.contextmanager
-def plain_errors(
-    exit_code: int = 2, # of a foreseen error
-):  # context manager around a command's body
-    "Print a foreseen error as a line and exit with `exit_code`; with `BONEMETS_DEBUG` set, let it through. Ctrl-C exits with code 130."
+def plain_errors():  # context manager around a command's body
+    "Print a foreseen error as a line and exit with code 2; with `BONEMETS_DEBUG` set, let it through. Ctrl-C exits with code 130."
     try: yield
     except typer.Exit: raise
     except (BonemetsError, ValueError, OSError, ImportError, RuntimeError) as e:
         if os.environ.get("BONEMETS_DEBUG") or not _foreseen(e): raise
-        typer.echo("error: " + "\n  ".join(str(e).splitlines() or [type(e).__name__]) + _hint(e), err=True)
-        raise typer.Exit(exit_code) from e
+        typer.echo("error: " + "\n  ".join(_as_option(str(e)).splitlines() or [type(e).__name__]) + _hint(e), err=True)
+        raise typer.Exit(2) from e
     except KeyboardInterrupt as e:
         typer.echo("stopped; the same command goes on where it stopped", err=True)
         raise typer.Exit(130) from e
@@ -132,7 +131,7 @@ class Rule(str, Enum):
 def _check_out(out):
     "Refuse a table's name before any work is done."
     if out is None: return
-    if out.suffix not in (".csv", ".parquet"): raise ValueError(f"--out must end in .csv or .parquet, got {out.name}")
+    if out.suffix not in (".csv", ".parquet"): raise ValueError(f"--out must end in .csv or .parquet, got {out.name or out}")
     if out.is_dir(): raise ValueError(f"--out must be a file, got the folder {out}")
 
 def _write_lesions(table, out):
@@ -150,9 +149,9 @@ def lesions(
     rule: Annotated[Rule, typer.Option(help="Which voxels are one lesion.")] = Rule.overlap, # how the mask is split
     min_voxels: Annotated[int, typer.Option(min=1, help="Smaller lesions are left out.")] = 1, # least size
     within_slices: Annotated[int, typer.Option(min=0, help="Lesions with at most so many slices between them are neighbours.")] = 10, # widest gap
-):  # nothing; prints a summary; exit code 1 for a file that does not fit
+):  # nothing; prints a summary; exit code 2 for a file that does not fit
     "List the lesions of one mask: size, place, HU, bone, neighbours."
-    with plain_errors(exit_code=1):
+    with plain_errors():
         _check_out(out)
         from bonemets.measure import lesions_text, measure_lesions
         table = measure_lesions(str(ct or ""), str(mask), bones or "", labels=tuple(labels) if labels else None,
@@ -177,9 +176,9 @@ def radiomics(
     rule: Annotated[Rule, typer.Option(help="Which voxels are one lesion.")] = Rule.overlap, # how the mask is split
     min_voxels: Annotated[int, typer.Option(min=1, help="Smaller lesions are left out.")] = 1, # least size
     workers: Annotated[Optional[int], typer.Option(min=1, help="Processes; by default one a core.")] = None, # processes; None: all cores
-):  # nothing; prints a summary; exit code 1 for a file that does not fit
+):  # nothing; prints a summary; exit code 2 for a file that does not fit
     "Measure the radiomic features of one CT's lesions."
-    with plain_errors(exit_code=1):
+    with plain_errors():
         _check_out(out)
         from bonemets.core import write_table
         from bonemets.measure import measure_radiomics, radiomics_text

@@ -96,42 +96,86 @@ _COLUMNS = dict(group="int64", change="object", size="string", lesions_before="o
                 shared_ml="float64", centroid_z="float64", centroid_y="float64", centroid_x="float64", bone="object", region="object",
                 weight_bearing="boolean", in_both="boolean")
 
-def _place(nodes):
-    "The bone with most voxels of a group, with its region; unknown where no lesion of it has one."
-    known = nodes[nodes.region != "unknown"]
-    if not len(known): return dict(bone="unknown", region="unknown", weight_bearing=pd.NA)
-    bone, region = known.groupby(["bone", "region"]).n_voxels.sum().idxmax()
-    return dict(bone=bone, region=region, weight_bearing=known[(known.bone == bone) & (known.region == region)].weight_bearing.iloc[0])
+def _totals(nodes, n, after, column):
+    "The sum of a column over each group's lesions of one timepoint, NaN where it has none."
+    at = nodes.after.to_numpy(bool) == after
+    group = nodes.group.to_numpy()[at]
+    return np.where(np.bincount(group, minlength=n) > 0, np.bincount(group, nodes[column].to_numpy(float)[at], n), np.nan)
 
-def _percent(before, after): return 100*(after - before)/before if before else np.nan
+def _lesion_numbers(nodes, n, after):
+    "A tuple a group: its lesions at one timepoint, ascending."
+    t = nodes[nodes.after == after].sort_values("group", kind="stable")
+    ends, numbers = np.cumsum(np.bincount(t.group.to_numpy(), minlength=n)).tolist(), t.lesion.tolist()
+    return [tuple(numbers[i:j]) for i, j in zip([0, *ends], ends)]
 
-def _row(nodes, voxel_ml, rule):
-    "One row, from the lesions of a group: rows of lesion tables with the columns `after`, `shared` and `inside`."
-    old, new = nodes[~nodes.after], nodes[nodes.after]
-    in_both = bool(nodes.inside.all()) if nodes.inside.notna().all() else pd.NA
-    missed = np.nan if in_both is False and not (len(old) and len(new)) else 0                  # nothing there, or nobody looked
-    ml = [int(t.n_voxels.sum())*voxel_ml if len(t) else missed for t in (old, new)]
-    mm = [float(t.max_diameter_mm.sum()) if len(t) else missed for t in (old, new)]
-    size = rule.judge(*(ml if rule.measure == "volume" else mm)) if len(old) and len(new) else None
-    out = dict(change=_story(len(old), len(new), size), size=size, lesions_before=tuple(old.lesion), lesions_after=tuple(new.lesion),
-               n_before=len(old), n_after=len(new))
-    for name, unit, (b, a) in (("volume", "ml", ml), ("diameter", "mm", mm)):
-        out |= {f"{name}_before_{unit}": b, f"{name}_after_{unit}": a, f"{name}_change_{unit}": a - b, f"{name}_change_percent": _percent(b, a)}
-    out |= {c: np.average(nodes[c], weights=nodes.n_voxels) for c in ("centroid_z", "centroid_y", "centroid_x")}
-    out |= dict(shared_ml=int(nodes.shared.sum())*voxel_ml, in_both=in_both, **_place(nodes))
-    if np.isnan(missed): out["change"] = "unseen"
-    corner = np.array(nodes.bbox.tolist())
-    centre = (round(out[c], 9) for c in ("centroid_y", "centroid_x", "centroid_z"))
-    return out | dict(place=(-nodes.z_last.max(), *corner[:, 1:3].min(0).tolist(), *centre))
+def _in_both(nodes, n):
+    "Whether both scans saw all lesions of a group whole; NA where nobody said what they saw."
+    if nodes.inside.isna().any(): return pd.array([pd.NA]*n, "boolean")
+    return pd.array(np.bincount(nodes.group.to_numpy(), ~nodes.inside.to_numpy(bool), n) == 0, "boolean")
+
+def _place(nodes, n):
+    "The bone with most voxels of each group, with its region; unknown where no lesion of it has one."
+    found = nodes[nodes.region != "unknown"].groupby(["group", "bone", "region"], as_index=False)
+    found = found.agg(n_voxels=("n_voxels", "sum"), weight_bearing=("weight_bearing", "first")).sort_values(["group", "n_voxels"], ascending=[True, False], kind="stable")
+    most = found.drop_duplicates("group").set_index("group").reindex(range(n))
+    return dict(bone=most.bone.fillna("unknown"), region=most.region.fillna("unknown"), weight_bearing=most.weight_bearing.astype("boolean"))
+
+def _centres(nodes, n):
+    "The centroid of each group in voxels, each lesion by its size."
+    group, voxels = nodes.group.to_numpy(), nodes.n_voxels.to_numpy(float)
+    return {c: np.bincount(group, nodes[c].to_numpy(float)*voxels, n)/np.bincount(group, voxels, n) for c in ("centroid_z", "centroid_y", "centroid_x")}
+
+def _from_head_to_foot(nodes, centres):
+    "The groups in order: by their highest slice, then by the corner of their box, then by their centre."
+    box, group = np.array(nodes.bbox.tolist(), float).reshape(-1, 6), nodes.group.to_numpy()
+    edges = pd.DataFrame(dict(top=-box[:, 3], y=box[:, 1], x=box[:, 2])).groupby(group).min()
+    keys = [*(edges[c].to_numpy() for c in ("top", "y", "x")), *(centres[c].round(9) for c in ("centroid_y", "centroid_x", "centroid_z"))]
+    return np.lexsort(keys[::-1])
+
+# %% ../nbs/25_followup.ipynb #d52f2ad8
+def _changes(name, unit, before, after):
+    "The columns of one measure: before, after and what changed; from nothing to something is no percentage."
+    with np.errstate(divide="ignore", invalid="ignore"): percent = np.where(before == 0, np.nan, 100*(after - before)/before)
+    return {f"{name}_before_{unit}": before, f"{name}_after_{unit}": after, f"{name}_change_{unit}": after - before, f"{name}_change_percent": percent}
+
+def _rows(nodes, voxel_ml, rule):
+    "One row a group, from head to foot; `nodes` are rows of lesion tables with the columns `after`, `shared`, `inside` and `group` (from 0, without a gap)."
+    n = int(nodes.group.max()) + 1 if len(nodes) else 0
+    (ml, mm), in_both = ([_totals(nodes, n, after, c) for after in (False, True)] for c in ("n_voxels", "max_diameter_mm")), _in_both(nodes, n)
+    ml, one_sided = [v*voxel_ml for v in ml], np.isnan(ml[0] + ml[1])
+    sizes = zip(*(v.tolist() for v in (ml if rule.measure == "volume" else mm)), one_sided)
+    size = [None if one else rule.judge(b, a) for b, a, one in sizes]
+    unseen = one_sided & ~np.asarray(in_both.fillna(True), bool)                                # nothing there, or nobody looked
+    ml, mm = ([np.where(np.isnan(v) & ~unseen, 0, v) for v in sides] for sides in (ml, mm))
+    old, new = (_lesion_numbers(nodes, n, after) for after in (False, True))
+    change = ["unseen" if u else _story(len(b), len(a), s) for u, b, a, s in zip(unseen, old, new, size)]
+    centres = _centres(nodes, n)
+    table = pd.DataFrame(dict(change=change, size=size, lesions_before=old, lesions_after=new, n_before=list(map(len, old)), n_after=list(map(len, new)),
+                              **_changes("volume", "ml", *ml), **_changes("diameter", "mm", *mm), **centres, **_place(nodes, n), in_both=in_both,
+                              shared_ml=np.nan_to_num(_totals(nodes, n, False, "shared"))*voxel_ml))
+    return table.iloc[_from_head_to_foot(nodes, centres)].assign(group=range(1, n + 1))
 
 # %% ../nbs/25_followup.ipynb #c60e01b3
-def _label_map(x, name, rule, min_voxels):
-    "Whole numbers as they are; a mask (bool, or nothing above 1) split into lesions."
-    array = np.asarray(x.array if isinstance(x, Volume) else x)
+def _whole(x, name):
+    "The array of a mask or label map."
+    array = _plain(x)
     if array.ndim != 3: raise ValueError(f"{name} must have three axes (Z, Y, X), got shape {array.shape}")
     if array.dtype.kind not in "biu": raise TypeError(f"{name} must be a mask or whole numbers, got {array.dtype}; threshold a probability map first")
     if array.size and array.min() < 0: raise ValueError(f"{name} must not be negative, got {array.min()}")
-    return label_lesions(array, rule, min_voxels)[0] if array.max(initial=0) <= 1 else array
+    return array
+
+def _lesion_maps(before, after, split, rule, min_voxels):
+    "Both scans' lesions: masks split, label maps as they are. ValueError where nobody said what an array of 0 and 1 is, and it matters."
+    if split not in (None, True, False): raise ValueError(f"split must be True, False or None, got {split!r}")
+    given, found = {"before": _whole(before, "before"), "after": _whole(after, "after")}, []
+    labels = split is None and max(m.max(initial=0) for m in given.values()) > 1
+    for name, m in given.items():
+        is_mask = split if split is not None else m.max(initial=0) <= 1
+        found.append(label_lesions(m > 0, rule, min_voxels)[0] if is_mask else m.astype(np.int32) if m.dtype == bool else m)
+        if labels and is_mask and m.dtype != bool and (found[-1] != m).any():
+            raise ValueError(f"{name} holds 0 and 1 only, the other scan is a label map; say with split=False that 1 is one lesion, "
+                             f"or hand over a mask: {name} > 0")
+    return found
 
 def _check_grids(before, after):
     "GeometryError, with what to do, unless both lie on one grid."
@@ -183,6 +227,7 @@ def follow_lesions(
     tolerance_mm: float = 0.0, # lesions are also linked whose nearest voxel centres lie at most this far apart, ≥ 0
     rule: str | int = "overlap", # how a mask is split into lesions, see `label_lesions`; label maps stay as they are
     min_voxels: int = 1, # smaller lesions of a mask are left out
+    split: bool | None = None, # True: split both as masks; False: both are label maps, each number a lesion; None: bool and what holds 0 and 1 only are masks
     change: ChangeRule = ChangeRule(), # when a lesion has grown or shrunk
     bones=None, # label map of bones on the same grid; None: bone and region are "unknown"
     scheme="totalsegmentator", # what the bone labels mean, see `lesion_table`
@@ -195,12 +240,11 @@ def follow_lesions(
     if not 0 <= tolerance_mm < np.inf: raise ValueError(f"tolerance_mm must be at least 0 and finite, got {tolerance_mm!r}")
     spacing = _spacing_of(before, spacing_mm)
     bones, seen = _on_grid(bones, before, "bones"), _on_grid(seen, before, "seen")
-    old, new = _label_map(before, "before", rule, min_voxels), _label_map(after, "after", rule, min_voxels)
+    old, new = _lesion_maps(before, after, split, rule, min_voxels)
     first, second = (_lesions_of(x, spacing, bones, scheme, seen) for x in (old, new))
     nodes = _link(old, new, first, second, spacing, tolerance_mm)
-    voxel_ml = float(np.prod(spacing))/1000
-    rows = sorted((_row(t, voxel_ml, change) for _, t in nodes.groupby("group")), key=lambda r: r.pop("place"))
-    return pd.DataFrame(rows).assign(group=range(1, len(rows) + 1)).reindex(columns=list(_COLUMNS)).astype(_COLUMNS)
+    table = _rows(nodes, float(np.prod(spacing))/1000, change)
+    return table.reset_index(drop=True)[list(_COLUMNS)].astype(_COLUMNS)
 
 # %% ../nbs/25_followup.ipynb #742a59ba
 def _transform(given, inverse):

@@ -70,10 +70,16 @@ def _yes_no(column, unknown):
 
 def _bones_text(table):
     "Lines on regions, weight and kind; one line where no bone is known."
-    if (table.region == "unknown").all(): return ["bone, region and weight-bearing: unknown, as there is no bone map or no bone near"]
+    if not (near := int((table.bone != "unknown").sum())): return ["bone, region and weight-bearing: unknown, as there is no bone map or no bone near"]
     regions = sorted(table.groupby("region"), key=lambda g: (g[0] == "unknown", -len(g[1]), g[0]))
-    lines = [f"  {region:<10}{len(t):>5}{t.volume_ml.sum():>12.2f} ml" for region, t in regions] + [f"weight-bearing: {_yes_no(table.weight_bearing, 'unknown')}"]
-    return lines + [f"diffuse: {_yes_no(table.diffuse, 'not judged')}"]
+    lines = [f"  {region:<10}{len(t):>5}{t.volume_ml.sum():>12.2f} ml" for region, t in regions]
+    if (table.region == "unknown").all(): lines = [f"region: unknown, though there is bone at or near {near} of {len(table)}"]
+    return lines + [f"weight-bearing: {_yes_no(table.weight_bearing, 'unknown')}", f"diffuse: {_yes_no(table.diffuse, 'not judged')}"]
+
+def _where(lesion):
+    "The bone of a lesion, to add to its line."
+    if lesion.bone == "unknown": return ""
+    return f", {lesion.bone}" + " (region unknown)"*(lesion.region == "unknown")
 
 def lesions_text(
     table: pd.DataFrame, # a lesion table, of `measure_lesions` or `lesion_table`
@@ -81,9 +87,8 @@ def lesions_text(
     "What a lesion table holds, to print."
     if not len(table): return "no lesions: the mask holds nothing, or nothing of the least size"
     top, clusters = table.loc[table.volume_ml.idxmax()], table.cluster.value_counts()
-    where = f", {top.bone}" if top.bone != "unknown" else ""
     lines = [f"{len(table)} lesion{'s'*(len(table) > 1)}, {table.volume_ml.sum():.2f} ml in all",
-             f"largest: lesion {top.lesion}, {top.volume_ml:.2f} ml, {top.max_diameter_mm:.0f} mm across{where}"]
+             f"largest: lesion {top.lesion}, {top.volume_ml:.2f} ml, {top.max_diameter_mm:.0f} mm across{_where(top)}"]
     return "\n".join([*lines, *_bones_text(table), f"clusters: {len(clusters)}, the largest of {clusters.max()}"])
 
 # %% ../nbs/23_measure.ipynb #96434588

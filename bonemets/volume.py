@@ -375,13 +375,24 @@ def _whole(array, path):
     if low < 0 or high > 2**31 - 1: raise VolumeError(f"{path} must hold labels from 0 to 2147483647, got {low:g} to {high:g}")
     return whole.astype(np.int32)
 
+def _values(array):
+    "The values of a label map, as text."
+    values = [str(v) for v in np.unique(array)]
+    return ", ".join(values[:12]) + (" …" if len(values) > 12 else "")
+
+def _wanted_voxels(array, labels, path):
+    "Which voxels hold one of `labels`; refused are 0, and labels of which a map that isn't empty holds none."
+    labels = np.atleast_1d(labels)
+    if (labels < 1).any(): raise VolumeError(f"labels must be at least 1, as 0 is the background, got {', '.join(map(str, labels))}")
+    found = np.isin(array, labels)
+    if not found.any() and array.any(): raise VolumeError(f"labels must be values of {path} ({_values(array)}), got {', '.join(map(str, labels))}")
+    return found
+
 def _lesion_voxels(array, labels, path):
     "Which voxels are lesion; label values that nobody explained are refused."
-    if labels is not None: return np.isin(array, np.atleast_1d(labels))
+    if labels is not None: return _wanted_voxels(array, labels, path)
     if array.max(initial=0) <= 1: return array > 0
-    values = [str(v) for v in np.unique(array)]
-    shown = ", ".join(values[:12]) + (" …" if len(values) > 12 else "")
-    raise VolumeError(f"{path} must hold 0 and 1 only, got the values {shown}; say which of them are lesion: labels={values[-1]}")
+    raise VolumeError(f"{path} must hold 0 and 1 only, got the values {_values(array)}; say which of them are lesion: labels={array.max()}")
 
 def _read_labels(path, labels=None):
     "(int32 array, native header, notes) of a label map; of a DICOM segmentation only the segments `labels`."
@@ -398,9 +409,9 @@ def read_labels(
 
 def read_mask(
     path: str | Path, # a mask: NIfTI, NRRD, MetaImage or DICOM segmentation
-    labels: int | tuple | None = None, # the value or values that mean lesion; None: the file must hold 0 and 1 only
+    labels: int | tuple | None = None, # the value or values that mean lesion, ≥ 1; None: the file must hold 0 and 1 only
 ) -> Volume: # bool, canonical LPS; all False where the mask is empty
-    "Read a lesion mask. Raises FileNotFoundError, or VolumeError for other values than 0 and 1 where `labels` is not given."
+    "Read a lesion mask. Raises FileNotFoundError, or VolumeError for other values than 0 and 1 without `labels`, and for `labels` of which it holds none."
     array, head, notes = _read_labels(path, labels)
     return _volume(_lesion_voxels(array, labels, path), head, notes)
 
