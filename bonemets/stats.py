@@ -11,6 +11,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import combinations
+from numbers import Number
 
 import numpy as np
 import pandas as pd
@@ -199,6 +200,17 @@ def bootstrap_ci(
     return _interval(estimate, int(table[unit].nunique()), n_boot, level, method, seed, vectorised=not callable(statistic))
 
 # %% ../nbs/12_stats.ipynb #f57bdef3
+def _numbers(values, name):
+    "Values as floats, NaN where missing; text is no number, not even digits."
+    try: x = np.asarray(values)
+    except ValueError as e: raise TypeError(f"{name} must be numbers; {e}") from None
+    if x.dtype.kind in "biuf": return x.astype(float)
+    x = x.astype(object)
+    gone = pd.isna(x)
+    odd = [v for v in x[~gone] if not isinstance(v, (Number, np.bool_)) or isinstance(v, complex)]
+    if odd: raise TypeError(f"{name} must be numbers, got {type(odd[0]).__name__} such as {odd[0]!r}")
+    return np.where(gone, np.nan, x).astype(float)
+
 @contextmanager
 def _pingouin():
     "pingouin with its rounding switched off (intervals come with two decimals otherwise); its options are given back."
@@ -442,9 +454,7 @@ def _settle(kind, reason, numbers):
 
 # %% ../nbs/12_stats.ipynb #94d5ca29
 def _as_ratings(ratings):
-    if isinstance(ratings, pd.DataFrame): ratings = ratings.to_numpy(object, na_value=np.nan)
-    try: x = np.asarray(ratings, float)
-    except (TypeError, ValueError) as e: raise TypeError(f"ratings must be numbers, a row a target and a column a rater; {e}") from None
+    x = _numbers(ratings, "ratings")
     if x.ndim < 2: raise ValueError(f"ratings must have the shape (…, n targets, k raters), got {x.shape}")
     return x
 
