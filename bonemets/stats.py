@@ -200,14 +200,14 @@ def bootstrap_ci(
     return _interval(estimate, int(table[unit].nunique()), n_boot, level, method, seed, vectorised=not callable(statistic))
 
 # %% ../nbs/12_stats.ipynb #f57bdef3
-def _numbers(values, name):
+def _numbers(values, name, yes_no=True):
     "Values as floats, NaN where missing; text is no number, not even digits."
     try: x = np.asarray(values)
     except ValueError as e: raise TypeError(f"{name} must be numbers; {e}") from None
-    if x.dtype.kind in "biuf": return x.astype(float)
+    if x.dtype.kind in ("biuf" if yes_no else "iuf"): return x.astype(float)
     x = x.astype(object)
-    gone = pd.isna(x)
-    odd = [v for v in x[~gone] if not isinstance(v, (Number, np.bool_)) or isinstance(v, complex)]
+    gone, no = pd.isna(x), (complex,) if yes_no else (complex, bool, np.bool_)
+    odd = [v for v in x[~gone] if not isinstance(v, (Number, np.bool_)) or isinstance(v, no)]
     if odd: raise TypeError(f"{name} must be numbers, got {type(odd[0]).__name__} such as {odd[0]!r}")
     return np.where(gone, np.nan, x).astype(float)
 
@@ -435,12 +435,14 @@ def _icc_numbers(kind, m, level):
         return dict(value=_coefficient(kind, m.targets, m), low=low, high=high, f=f, df1=df1, df2=df2, p=special.fdtrc(df1, df2, f))
 
 # %% ../nbs/12_stats.ipynb #77bfdf1c
-_UNDEFINED = ("fewer than two raters", "infinite values", "fewer than three complete targets", "no variation: all ratings are equal (0/0)")
+_UNDEFINED = ("fewer than two raters", "infinite values", "fewer than three complete targets", "no variation: all ratings are equal (0/0)",
+              "no rater tells the targets apart (0/0)", "this form divides by zero here")
 
 def _icc_reason(m, infinite, numbers):
     "Why a table has no ICC, or what to know about it; '' if nothing."
     odd = (numbers["low"] > numbers["value"]) | (numbers["value"] > np.minimum(numbers["high"], 1))
-    found = [np.broadcast_to(m.k < 2, m.n.shape), infinite, m.n < 3, (m.targets == 0) & (m.within == 0), m.within == 0, m.error == 0, m.targets == 0, odd]
+    alike, endless = m.targets == 0, np.isinf(numbers["value"]) & (m.targets > 0)
+    found = [np.broadcast_to(m.k < 2, m.n.shape), infinite, m.n < 3, alike & (m.within == 0), alike & (m.error == 0), endless, m.within == 0, m.error == 0, alike, odd]
     said = [*_UNDEFINED, "perfect agreement", "raters differ by a constant only", "targets do not differ", "targets differ less than by chance: value or interval out of range"]
     return np.select(found, said, "")
 
@@ -454,7 +456,7 @@ def _settle(kind, reason, numbers):
 
 # %% ../nbs/12_stats.ipynb #94d5ca29
 def _as_ratings(ratings):
-    x = _numbers(ratings, "ratings")
+    x = _numbers(ratings, "ratings", yes_no=False)
     if x.ndim < 2: raise ValueError(f"ratings must have the shape (…, n targets, k raters), got {x.shape}")
     return x
 
@@ -515,7 +517,7 @@ def _icc_estimate(sums, bias, kind):
     def estimate(weights):
         if len(weights) > 1 and len(weights)*len(sums) > 1e6: return np.concatenate([estimate(w) for w in np.array_split(weights, 2)])
         m = _squares(weights @ sums, bias[:, None])
-        with np.errstate(divide="ignore", invalid="ignore"): values = np.where(m.n >= 3, _coefficient(kind, m.targets, m), np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"): values = np.where((m.n >= 3) & (m.targets + m.error > 0), _coefficient(kind, m.targets, m), np.nan)
         count = np.isfinite(values).sum(0)
         mean = np.where(np.isfinite(values), values, 0).sum(0)/np.where(count > 0, count, np.nan)
         return -np.log1p(-np.where(mean <= 1, np.minimum(mean, _CEILING), np.nan))
