@@ -9,6 +9,7 @@ __all__ = ['PRESETS', 'FeatureSettings', 'feature_settings', 'extract_features',
 # %% ../nbs/22_radiomics.ipynb #560b0074
 import contextlib, itertools, json, logging, re, warnings
 from dataclasses import dataclass, replace
+from numbers import Number
 from pathlib import Path
 
 import numpy as np
@@ -582,6 +583,22 @@ def _class_of(feature):
     return name if image == "original" else f"{image} {name}"
 
 # %% ../nbs/22_radiomics.ipynb #64219c91
+def _id_types(ids):
+    "What kinds of ids a column holds: number, text, or a type's name."
+    kinds = {type(v) for v in ids.astype(object)}
+    return {"number" if issubclass(k, Number) and k is not bool else "text" if issubclass(k, str) else k.__name__ for k in kinds}
+
+def _check_ids(tables, keys):
+    "Raise where ids are missing, or are of types that can't be equal to the first table's."
+    (first, reference), *others = tables.items()
+    for name, t in tables.items():
+        for k in keys:
+            if n := int(t[k].isna().sum()): raise ValueError(f"{name} must have a {k} in every row; {n} have none")
+    for name, t in others:
+        for k in keys:
+            ours, theirs = _id_types(reference[k]), _id_types(t[k])
+            if theirs - ours: raise ValueError(f"{k} must be of one type in all tables, got {' and '.join(sorted(ours))} in {first} but {' and '.join(sorted(theirs))} in {name}")
+
 def _join_keys(tables):
     "The columns that tell which rows of all tables are the same region."
     keys = [c for c in ("case", "universe_id", "z") if all(c in t for t in tables.values())]
@@ -590,6 +607,7 @@ def _join_keys(tables):
             raise ValueError("lesions are numbered anew in each mask: every table must have the column universe_id; attach_universe writes it, or measure with groups=lesion_groups(…)")
         if not keys: raise ValueError("truth and predicted must share the column case, and universe_id for lesions or z for slices")
         if n := int(t.duplicated(keys).sum()): raise ValueError(f"{name} must have one row for each {', '.join(keys)}; {n} are there twice")
+    _check_ids(tables, keys)
     return keys
 
 # %% ../nbs/22_radiomics.ipynb #f5c285b4

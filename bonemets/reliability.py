@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from .radiomics import _check_tables, _join_keys, feature_icc
+from .radiomics import _check_ids, _check_tables, _join_keys, feature_icc
 
 # %% ../nbs/26_reliability.ipynb #c3b43dec
 _ORDER = {"firstorder": "First order", "glcm": "GLCM", "gldm": "GLDM", "glrlm": "GLRLM", "glszm": "GLSZM", "ngtdm": "NGTDM", "shape": "Shape", "shape2D": "Shape, 2D"}
@@ -76,6 +76,7 @@ def robustness_map(
     tables, _ = _check_tables(truth, predicted)
     keys = _join_keys(tables)
     _check_lesions(lesions, keys, edges_ml)
+    _check_ids({"truth": truth, "lesions": lesions}, keys)
     if n := int((~truth.set_index(keys).index.isin(lesions.set_index(keys).index)).sum()): raise ValueError(f"lesions must hold every lesion of truth; {n} are missing")
     known, rows = truth[keys].merge(lesions, on=keys, how="left"), []
     for by, (names, group) in _groups(known, edges_ml).items():
