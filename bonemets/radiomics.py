@@ -18,7 +18,7 @@ import pandas as pd
 from .core import MissingDependency, need, pyradiomics_build
 from .lesions import _check_labels, _check_same_grid, _check_spacing, label_lesions
 from .parallel import map_cases
-from .stats import FewPatientsWarning, icc_ci, icc_values
+from .stats import FewPatientsWarning, _numbers, icc_ci, icc_values
 from .volume import check_pair, read_mask, read_volume
 
 # %% ../nbs/22_radiomics.ipynb #66dece58
@@ -623,10 +623,12 @@ def _check_tables(truth, predicted):
     if not isinstance(predicted, dict) or not predicted: raise TypeError(f"predicted must be a dict method -> features with at least one, got {type(predicted).__name__}")
     tables = {"truth": truth} | predicted
     if odd := [n for n, t in tables.items() if not isinstance(t, pd.DataFrame)]: raise TypeError(f"{odd[0]} must be a table of features, got {type(tables[odd[0]]).__name__}")
+    if not len(truth): raise ValueError("truth must have at least one row, got an empty table: with no region of the truth there is nothing to agree on")
     features = _feature_columns(truth)
     if not features: raise ValueError("truth must have columns of features such as original_firstorder_Mean, got none")
-    for name, t in predicted.items():
+    for name, t in tables.items():
         if missing := [f for f in features if f not in t]: raise ValueError(f"{name} must have the truth's features; {len(missing)} are missing, such as {missing[0]}")
+        for f in features: _numbers(t[f], f"{name}: column {f}")
     return tables, features
 
 # %% ../nbs/22_radiomics.ipynb #a190e855
@@ -637,7 +639,7 @@ def _paired(truth, predicted):
     indexed = {n: t.set_index(keys) for n, t in tables.items()}
     t, pairs = indexed.pop("truth"), {}
     for name, p in indexed.items():
-        ratings = np.stack([t[features].to_numpy(float).T, p[features].reindex(t.index).to_numpy(float).T], -1)
+        ratings = np.stack([_numbers(t[features], "truth").T, _numbers(p[features].reindex(t.index), name).T], -1)
         pairs[name] = _Pairs(ratings, ~t.index.isin(p.index), int((~p.index.isin(t.index)).sum()))
     return truth, features, pairs
 

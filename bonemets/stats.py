@@ -282,6 +282,12 @@ def _check_pairs(scores, unit, value):
     if n_twice: raise ValueError(f"scores must have one row for each {', '.join(keys)}; {n_twice} are there twice")
     if scores.method.nunique() < 2: raise ValueError(f"scores must hold at least two methods, got {list(scores.method.unique())}")
 
+def _check_values(scores, value):
+    "The column to compare as floats: finite, or NaN where undefined."
+    x = _numbers(scores[value], f"scores: column {value}")
+    if n := int(np.isinf(x).sum()): raise ValueError(f"scores: column {value} must be finite, or NaN where undefined; {n} are infinite")
+    return x
+
 def paired_ttests(
     scores: pd.DataFrame, # columns case, method, dice; patient where a patient has several cases, z for unit "slice"; NaN where undefined
     unit: str = "case", # what a pair is: "case", "patient" or "slice"
@@ -290,8 +296,11 @@ def paired_ttests(
     level: float = 0.95, # level of the intervals
     seed: int = 0, # ≥ 0
 ) -> pd.DataFrame: # a row a pair: n_*, mean_a, sd_a …, difference (a − b), low, high, interval, sd, t, df, p, p_holm, cohen_dz, cohen_d_avg, p_wilcoxon, reason
-    "Compare every pair of methods on their common cases. Raises ValueError for missing columns, double rows, one method; warns below 10 patients."
+    """Compare every pair of methods on their common cases.
+
+    Raises ValueError for missing columns, double rows, one method or infinite values, TypeError for text; warns below 10 patients."""
     _check_pairs(scores, unit, value)
+    scores = scores.assign(**{value: _check_values(scores, value)})
     who = scores["patient"] if "patient" in scores else scores["case"]
     keys = ["_patient", "case"] + ["z"]*(unit == "slice")
     wide = scores.assign(_patient=who).set_index([*keys, "method"])[value].unstack("method")
