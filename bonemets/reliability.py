@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .radiomics import _check_ids, _check_tables, _join_keys, feature_icc
+from .stats import _numbers
 
 # %% ../nbs/26_reliability.ipynb #c3b43dec
 _ORDER = {"firstorder": "First order", "glcm": "GLCM", "gldm": "GLDM", "glrlm": "GLRLM", "glszm": "GLSZM", "ngtdm": "NGTDM", "shape": "Shape", "shape2D": "Shape, 2D"}
@@ -51,8 +52,8 @@ def _size_names(edges_ml):
 
 def _groups(lesions, edges_ml):
     "Which group each lesion belongs to: dict of a way to group -> (names in order, name of each lesion)."
-    names = _size_names(edges_ml)
-    size = np.array(names, object)[np.digitize(lesions.volume_ml, edges_ml)]
+    names, volume = [*_size_names(edges_ml), "unknown"], _numbers(lesions.volume_ml, "volume_ml")
+    size = np.array(names, object)[np.where(np.isnan(volume), len(edges_ml) + 1, np.digitize(volume, edges_ml))]
     out = {"all": (["all"], np.full(len(lesions), "all", object)), "size": (names, size)}
     if "region" not in lesions: return out
     region = lesions.region.fillna("unknown").to_numpy(object)
@@ -63,12 +64,14 @@ def _check_lesions(lesions, keys, edges_ml):
     if edges.ndim != 1 or not len(edges) or not (edges > 0).all() or (np.diff(edges) <= 0).any(): raise ValueError(f"edges_ml must be rising volumes above 0, ml, got {edges_ml!r}")
     if missing := [c for c in (*keys, "volume_ml") if c not in lesions]: raise ValueError(f"lesions must have the columns {', '.join(keys)} and volume_ml; missing: {', '.join(missing)}")
     if n := int(lesions.duplicated(keys).sum()): raise ValueError(f"lesions must have one row for each {', '.join(keys)}; {n} are there twice")
+    volume = _numbers(lesions.volume_ml, "lesions: column volume_ml")
+    if n := int((np.isinf(volume) | (volume < 0)).sum()): raise ValueError(f"lesions must have volumes of at least 0, ml, or NaN where unknown; {n} are negative or infinite")
 
 # %% ../nbs/26_reliability.ipynb #2b254f83
 def robustness_map(
     truth: pd.DataFrame, # features of the truth's lesions, with universe_id, and case where there are several
     predicted: dict, # {method: features of its lesions, with the same columns}
-    lesions: pd.DataFrame, # the truth's lesion table with the same keys: volume_ml and, for the regions, region
+    lesions: pd.DataFrame, # the truth's lesion table with the same keys: volume_ml (NaN: unknown) and, for the regions, region
     edges_ml: tuple = (1, 5), # volumes between the classes of size, ml, rising
     level: float = 0.95, # coverage of the intervals, which take lesions for independent
 ) -> pd.DataFrame: # a row a group, method and feature: by ("all", "size", "region"), group, method, feature_class, feature, icc, low, high, n, n_missed, n_unmeasured, reason
