@@ -669,13 +669,21 @@ def _class_counts(pairs, chosen):
     complete = ~np.isnan(pairs.ratings[chosen]).any(-1)
     return {k: int(v) for k, v in _counts(pairs, complete.any(0)).items()} | dict(n_values=int(complete.sum()))
 
+def _mean_reason(found, known, ci):
+    "Why a class has no mean ICC, or its mean no interval; '' if nothing."
+    if not known.any(): return f"no feature has an ICC: {', '.join(dict.fromkeys(found['reason'].tolist()))}"
+    if ci.low == ci.low: return ci.reason
+    return f"no interval: {ci.reason}" + " (perfect agreement)"*bool((found["reason"][known] == "perfect agreement").all())
+
 def _mean_row(pairs, chosen, patients, settings):
     "The mean ICC of some features, its interval over patients, and its range over features."
-    values = icc_values(pairs.ratings[chosen], level=settings["level"])["value"]
-    known = values[np.isfinite(values)]
+    found = icc_values(pairs.ratings[chosen], level=settings["level"])
+    is_known = np.isfinite(found["value"])
+    known = found["value"][is_known]
     ends = dict(min=known.min() if len(known) else np.nan, max=known.max() if len(known) else np.nan, n_features=len(known))
     ci = icc_ci(pairs.ratings[chosen], patients, **settings)
-    return dict(kind="mean", icc=known.mean() if len(known) else np.nan, low=np.maximum(ci.low, -1), high=ci.high, **ends, n_patients=ci.n_patients, reason=ci.reason)
+    return dict(kind="mean", icc=known.mean() if len(known) else np.nan, low=np.maximum(ci.low, -1), high=ci.high, **ends, n_patients=ci.n_patients,
+                reason=_mean_reason(found, is_known, ci))
 
 # %% ../nbs/22_radiomics.ipynb #4d1e34ca
 def _pooled_row(pairs, chosen, level):

@@ -41,9 +41,6 @@ def table3(
     spans = {new: text.groupby("method")[old].agg(["min", "max"]).loc[wide.index] for new, old in counts.items()}
     return wide.assign(**{k: [f"{a}" if a == b else f"{a} to {b}" for a, b in s.to_numpy()] for k, s in spans.items()}).rename_axis(columns=None)
 
-#
-# Five patients are far too few for an interval (some run down to −1, where no ICC can be); the cohort of twelve at the end of the page has better ones.
-
 # %% ../nbs/26_reliability.ipynb #56e85369
 def _size_names(edges_ml):
     "`< 1 ml`, `1 to 5 ml`, `≥ 5 ml` for edges (1, 5)."
