@@ -621,6 +621,7 @@ class _Pairs:
 # %% ../nbs/22_radiomics.ipynb #dc496858
 def _check_tables(truth, predicted):
     if not isinstance(predicted, dict) or not predicted: raise TypeError(f"predicted must be a dict method -> features with at least one, got {type(predicted).__name__}")
+    if "truth" in predicted: raise ValueError("predicted must hold methods by other names than truth, which is what they are compared with")
     tables = {"truth": truth} | predicted
     if odd := [n for n, t in tables.items() if not isinstance(t, pd.DataFrame)]: raise TypeError(f"{odd[0]} must be a table of features, got {type(tables[odd[0]]).__name__}")
     if not len(truth): raise ValueError("truth must have at least one row, got an empty table: with no region of the truth there is nothing to agree on")
