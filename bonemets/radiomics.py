@@ -196,7 +196,7 @@ def _reach(image_type, args, spacing_mm):
 def _resamples(settings):
     return settings.get("resampledPixelSpacing") is not None and settings.get("interpolator", "sitkBSpline") is not None
 
-_SPLINE = 20 # voxels after which a cubic B-spline has forgotten: 0.268**20 is 4e-12
+_SPLINE = 40 # voxels after which a cubic B-spline has forgotten: 0.268**40 is 1e-23, less than doubles can tell apart
 
 # %% ../nbs/22_radiomics.ipynb #b9142a1f
 def _margin(how, spacing_mm):
@@ -221,27 +221,43 @@ def _grid(box, shape, spacing_mm, settings):
     return new, .5*(new - spacing_mm)/spacing_mm + low/ratio, (high - low + 1).astype(int)
 
 # %% ../nbs/22_radiomics.ipynb #c4871f70
-def _sitk(array, spacing_mm, origin_mm=(0, 0, 0)):
+def _sitk(array, spacing_mm):
     import SimpleITK as sitk
     image = sitk.GetImageFromArray(np.ascontiguousarray(array))
     image.SetSpacing([float(s) for s in spacing_mm[::-1]])
-    image.SetOrigin([float(o) for o in origin_mm[::-1]])
     return image
 
 # %% ../nbs/22_radiomics.ipynb #65276d2a
-def _resample(image, grid, spacing_mm, interpolator):
-    "An image on a grid, as an array."
+def _resample(image, grid, spacing_mm, interpolator, pixel_type=None):
+    "An image on a grid, as an array; of the image's own type if none is named."
     import SimpleITK as sitk
     new, origin, size = grid
     f = sitk.ResampleImageFilter()
     f.SetOutputSpacing(new[::-1].tolist())
     f.SetOutputOrigin((origin*spacing_mm)[::-1].tolist())
     f.SetSize(size[::-1].tolist())
-    f.SetOutputPixelType(image.GetPixelID())
+    f.SetOutputPixelType(image.GetPixelID() if pixel_type is None else pixel_type)
     f.SetInterpolator(getattr(sitk, interpolator))
     return sitk.GetArrayFromImage(f.Execute(image))
 
 # %% ../nbs/22_radiomics.ipynb #251db9e2
+def _coefficients(hu):
+    "The coefficients of a cubic spline through an array, as ITK's interpolator computes them."
+    import SimpleITK as sitk
+    return sitk.BSplineDecomposition(sitk.Cast(sitk.GetImageFromArray(np.ascontiguousarray(hu)), sitk.sitkFloat64))
+
+def _splines(hu, crops, end, spacing_mm):
+    "For each crop an image of the volume's coefficients, right within the crop, to be used before the next is asked for; all at once where the crops are more than the volume."
+    import SimpleITK as sitk
+    n = [int(s.stop) for s in end]
+    at_once = sum(np.prod([s.stop - s.start for s in c]) for c in crops) > np.prod(n)
+    image = _coefficients(hu[end]) if at_once else sitk.Image(n[::-1], sitk.sitkFloat64)
+    image.SetSpacing([float(s) for s in spacing_mm[::-1]])
+    for crop in crops:
+        if not at_once: image[tuple(slice(int(s.start), int(s.stop)) for s in crop[::-1])] = _coefficients(hu[crop])
+        yield image
+
+# %% ../nbs/22_radiomics.ipynb #579d4a7f
 @dataclass(frozen=True)
 class _Region:
     "A region cropped out of a volume, with what must be known about the volume."
@@ -250,19 +266,14 @@ class _Region:
     at: tuple # where that box begins
     spacing_mm: np.ndarray # of `hu`
     left: dict # settings that are left for pyradiomics
-    spline: tuple | None = None # grid and where the crop begins (voxels of the CT), for a crop that has to be resampled by a spline
     largest: float | None = None # the volume's value of the largest magnitude, where a filter needs it
 
-# %% ../nbs/22_radiomics.ipynb #579d4a7f
+# %% ../nbs/22_radiomics.ipynb #e0e47808
 def _prepared(region):
     "Image and mask of a region as SimpleITK images on their final grid."
-    hu, spacing = region.hu, region.spacing_mm
-    if region.spline:
-        grid, start = region.spline
-        hu, spacing = _resample(_sitk(hu, spacing, np.array(start)*spacing), grid, spacing, "sitkBSpline"), grid[0]
-    mask = np.zeros(hu.shape, np.uint8)
+    mask = np.zeros(region.hu.shape, np.uint8)
     mask[tuple(slice(a, a + n) for a, n in zip(region.at, region.inside.shape))] = region.inside
-    return _sitk(hu, spacing), _sitk(mask, spacing)
+    return _sitk(region.hu, region.spacing_mm), _sitk(mask, region.spacing_mm)
 
 # %% ../nbs/22_radiomics.ipynb #93819214
 def _why_not(hu, mask, minimum_dimensions):
@@ -404,23 +415,33 @@ def _cropped(hu, labels, boxes, spacing_mm, how):
         yield _Region(hu[crop], _members(labels[box], members), at, spacing_mm, how.settings, largest=largest)
 
 # %% ../nbs/22_radiomics.ipynb #48bcbf56
+def _on_grids(hu, boxes, grids, end, spacing_mm, how):
+    "The CT on the grid of each region, one after the other."
+    by = how.settings.get("interpolator", "sitkBSpline")
+    if by != "sitkBSpline":
+        image = _sitk(hu[end], spacing_mm)
+        for grid in grids: yield _resample(image, grid, spacing_mm, by)
+        return
+    margin, pixel_type = _margin(how, spacing_mm), _sitk(hu[:1, :1, :1], spacing_mm).GetPixelID()
+    crops = [_crop(box, hu.shape, margin, False) for box in boxes]
+    for image, grid in zip(_splines(hu, crops, end, spacing_mm), grids): yield _resample(image, grid, spacing_mm, "sitkBSplineResampler", pixel_type)
+
+# %% ../nbs/22_radiomics.ipynb #09e33e4b
 def _resampled(hu, labels, boxes, spacing_mm, how):
     "Each region on the grid that the whole volume would have, or with what is needed to bring it there."
-    margin, by = _margin(how, spacing_mm), how.settings.get("interpolator", "sitkBSpline")
+    margin, grids = _margin(how, spacing_mm), [_grid(box, hu.shape, spacing_mm, how.settings) for _, box, _ in boxes]
     left = {k: v for k, v in how.settings.items() if k not in ("resampledPixelSpacing", "interpolator", "preCrop")}
     if not boxes: return
-    end = tuple(slice(0, s.stop + m) for s, m in zip(_around([box for _, box, _ in boxes]), margin)) # what lies behind all regions is not needed
-    all_labels, all_hu = _sitk(labels[end], spacing_mm), None if by == "sitkBSpline" else _sitk(hu[end], spacing_mm)
-    for key, box, members in boxes:
-        grid = _grid(box, hu.shape, spacing_mm, how.settings)
+    end = tuple(slice(0, min(s.stop + m, n)) for s, m, n in zip(_around([box for _, box, _ in boxes]), margin, hu.shape)) # what lies behind all regions is not needed
+    on_grids = _on_grids(hu, *zip(*[(box, g) for (_, box, _), g in zip(boxes, grids) if g]), end, spacing_mm, how) if any(grids) else None
+    all_labels = _sitk(labels[end], spacing_mm)
+    for (key, box, members), grid in zip(boxes, grids):
         if grid is None: # nothing to resample: pyradiomics then crops
             yield from _cropped(hu, labels, [(key, box, members)], spacing_mm, replace(how, settings=left | {"preCrop": True}))
             continue
         inside = _members(_resample(all_labels, grid, spacing_mm, "sitkNearestNeighbor"), members)
         if box[0].stop - box[0].start == 1: inside[np.arange(len(inside)) != round(box[0].start - grid[1][0])] = False # of one slice only
-        crop = _crop(box, hu.shape, margin, False)
-        spline = dict(spacing_mm=spacing_mm, spline=(grid, tuple(c.start for c in crop)))
-        yield _Region(inside=inside, at=(0, 0, 0), left=left, **(dict(hu=hu[crop], **spline) if all_hu is None else dict(hu=_resample(all_hu, grid, spacing_mm, by), spacing_mm=grid[0])))
+        yield _Region(next(on_grids), inside, (0, 0, 0), grid[0], left)
 
 # %% ../nbs/22_radiomics.ipynb #3ad7bbad
 def _image_names(image_type, args):
