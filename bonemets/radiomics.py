@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from .core import MissingDependency, need, pyradiomics_build
-from .lesions import _check_labels, _check_same_grid, _check_spacing, label_lesions
-from .parallel import map_cases
+from .lesions import _check_labels, _check_negative, _check_same_grid, _check_spacing, label_lesions
+from .parallel import count_workers, map_cases
 from .stats import FewPatientsWarning, icc_ci, icc_values
 from .volume import check_pair, read_mask, read_volume
 
@@ -158,10 +158,12 @@ def _read_parameters(path):
     "The sections of a parameter file of pyradiomics."
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f"there is no parameter file at {path}; the presets are {', '.join(PRESETS)}")
-    text = path.read_text(encoding="utf-8")
     yaml = need("yaml", package="pyyaml")
-    try: found = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as e: raise ValueError(f"{path} is no readable YAML or JSON ({e}); see pyradiomics' documentation on parameter files") from e
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as e: # YAML's own errors have several lines
+        raise ValueError(f"{path} is no readable YAML or JSON ({' '.join(str(e).split())}); see pyradiomics' documentation on parameter files") from e
     allowed = ("setting", "imageType", "featureClass")
     if not isinstance(found, dict): raise ValueError(f"{path} must hold the sections {', '.join(allowed)}, got {type(found).__name__}")
     if odd := [k for k in found if k not in allowed]: raise ValueError(f"{path} has a section {', '.join(map(str, odd))} that is not known here; allowed are {', '.join(allowed)}")
@@ -306,6 +308,28 @@ def _extractor(classes, settings, image_types=None):
     extractor.enableImageTypes(**(image_types or {"Original": {}}))
     return extractor
 
+# %% ../nbs/22_radiomics.ipynb #ee8401d9
+_MOST_LEVELS = {"firstorder": 10**7, "shape": np.inf, "shape2D": np.inf}
+
+def _n_levels(image, mask, settings):
+    "How many grey levels pyradiomics would make of a region: all bins from its least value to its largest."
+    import SimpleITK as sitk
+    if settings.get("binCount") is not None: return settings["binCount"]
+    values, width = sitk.GetArrayViewFromImage(image)[sitk.GetArrayViewFromImage(mask) == 1], settings.get("binWidth", 25)
+    return np.floor(float(values.max())/width) - np.floor(float(values.min())/width) + 1
+
+def _guarded(extractor, too_many):
+    "Have an extractor leave out, image by image, the classes for which there are too many levels, and note how many."
+    compute, enabled = extractor.computeFeatures, extractor.enabledFeatures
+    def guarded(image, mask, name, **settings):
+        n = _n_levels(image, mask, settings)
+        fit = {c: f for c, f in enabled.items() if not n > _MOST_LEVELS.get(c, 4096)}
+        too_many.extend([n]*(len(fit) < len(enabled)))
+        extractor.enabledFeatures = fit
+        return compute(image, mask, name, **settings)
+    extractor.computeFeatures = guarded
+    return extractor
+
 # %% ../nbs/22_radiomics.ipynb #f36e376c
 def _with_largest(image, mask, value):
     "The image with `value` in a corner outside the region's box; as it is where the region fills it, which then holds that value itself."
@@ -319,14 +343,15 @@ def _with_largest(image, mask, value):
 
 # %% ../nbs/22_radiomics.ipynb #cffe2437
 def _execute(image, mask, how, settings, largest):
-    "All features of a prepared region; the filters that scale by the volume's largest value get it in a corner."
+    "All features of a prepared region and the numbers of levels that were too many; the filters that scale by the volume's largest value get it in a corner."
+    too_many = []
     alone = [t for t in how.image_types if t in _POINTWISE and largest is not None]
     together = {t: own for t, own in how.image_types.items() if t not in alone}
-    found = _extractor(how.feature_classes, settings, together).execute(image, mask) if together else {}
+    found = _guarded(_extractor(how.feature_classes, settings, together), too_many).execute(image, mask) if together else {}
     for t in alone:
         classes = {c: f for c, f in how.feature_classes.items() if not (found and c.startswith("shape"))}
-        if classes: found |= _extractor(classes, settings, {t: how.image_types[t]}).execute(_with_largest(image, mask, largest), mask)
-    return found
+        if classes: found |= _guarded(_extractor(classes, settings, {t: how.image_types[t]}), too_many).execute(_with_largest(image, mask, largest), mask)
+    return found, too_many
 
 def _as_float(v):
     "A value as a float; NaN where an eigenvalue came out complex, beyond rounding."
@@ -341,22 +366,35 @@ def _measure(region, how):
         try:
             image, mask = _prepared(region)
             reason = _refusal(image, mask, region.left)
-            found = {} if reason else _execute(image, mask, how, region.left, region.largest)
+            found, too_many = ({}, []) if reason else _execute(image, mask, how, region.left, region.largest)
+        except MemoryError: return {"reason": "pyradiomics: out of memory"}
         except (ValueError, RuntimeError, IndexError, ArithmeticError) as e: return {"reason": f"pyradiomics: {e}"}
     if reason: return {"reason": reason}
     values = {k: _as_float(v) for k, v in found.items() if not k.startswith("diagnostics")}
     undefined = [k for k, v in values.items() if not np.isfinite(v)]
-    return values | {k: np.nan for k in undefined} | {"reason": f"undefined: {', '.join(undefined)}" if undefined else None}
+    reasons = [f"too many grey levels: {max(too_many):.0f} bins"] if too_many else []
+    if undefined: reasons.append(f"undefined: {', '.join(undefined)}")
+    return values | {k: np.nan for k in undefined} | {"reason": "; ".join(reasons) or None}
 
 # %% ../nbs/22_radiomics.ipynb #d6ca2382
 def _measure_all(regions, how): return [_measure(r, how) for r in regions]
 
 # %% ../nbs/22_radiomics.ipynb #933b43ac
+def _native(array):
+    "An array in the machine's own byte order, with half and long floats in types that SimpleITK holds."
+    array = np.asarray(array)
+    return array.astype({"e": np.float32, "g": np.float64}.get(array.dtype.char, array.dtype.newbyteorder("=")), copy=False)
+
+def _as_labels(labels):
+    labels = _native(_check_labels(labels))
+    _check_negative(labels.ravel(), "labels")
+    return labels
+
 def _as_hu(ct_hu, labels):
     "CT on the labels' grid in a type that SimpleITK holds."
-    hu = _check_same_grid(ct_hu, labels, "ct_hu")
+    hu = None if ct_hu is None else _check_same_grid(_native(ct_hu), labels, "ct_hu")
     if hu is None or hu.dtype.kind not in "iuf": raise TypeError(f"ct_hu must be an array of numbers, got {getattr(hu, 'dtype', None)}")
-    return hu.astype(np.float32) if hu.dtype == np.float16 else hu
+    return hu
 
 def _normalised(hu, settings):
     "The whole volume normalised, if the settings say so, and the settings without that."
@@ -488,7 +526,7 @@ def _in_chunks(regions, how, workers):
     if workers is None and len(regions) < 20: workers = 1 # starting processes would take longer
     size = max(1, min(16, len(regions)//(4*(workers or 2)))) if workers != 1 else 1
     chunks = {f"{i:06d}": (regions[i:i + size], how) for i in range(0, len(regions), size)}
-    done = map_cases(_measure_all, chunks, workers=workers if len(regions) > 1 else 1, desc="regions", raise_errors=True)
+    done = map_cases(_measure_all, chunks, workers=workers if len(regions) > 1 else 1, desc=f"{len(regions)} regions", unit="region" if size == 1 else "chunk", raise_errors=True)
     return [row for rows in done.results.values() for row in rows]
 
 def _table(keys, rows, key_columns, names):
@@ -503,7 +541,7 @@ def extract_features(
     labels, # (Z, Y, X) whole numbers on the same grid, 0 background: one lesion for each number
     spacing_mm: tuple, # voxel size (z, y, x), mm
     workers: int | None = 1, # local processes, ≥ 1, None for all cores; more than one pays from some dozen lesions on
-    feature_classes=None, # some of firstorder, glcm, gldm, glrlm, glszm, ngtdm, shape, or {class: features}; None: the preset's, "firstorder" without a preset
+    feature_classes=None, # some of firstorder, glcm, gldm, glrlm, glszm, ngtdm, shape, or {class: features}; None: all of them, or the preset's
     per: str = "lesion", # what a row is: "lesion", "case" (all lesions as one region) or "slice" (2D)
     preset=None, # "paper", "ibsi", a parameter file's path or a `FeatureSettings`; None: pyradiomics' plain settings
     image_types=None, # some of Original, LoG, Wavelet, …, or {filter: its settings}; None: the preset's
@@ -514,10 +552,10 @@ def extract_features(
 
     Raises GeometryError, ValueError or TypeError for bad input, MissingDependency without pyradiomics."""
     if per not in _KEYS: raise ValueError(f"per must be one of {', '.join(_KEYS)}, got {per!r}")
-    feature_classes = "firstorder" if feature_classes is None and preset is None else feature_classes
     how, spacing_mm = feature_settings(preset or "paper", feature_classes, image_types, **settings), _check_spacing(spacing_mm)
     how = _for_slices(how) if per == "slice" else how
-    labels = _check_labels(labels)
+    count_workers(workers) # refuses what is no number of workers, before any work
+    labels = _as_labels(labels)
     groups, (hu, left) = _check_groups(groups, labels, per), _normalised(_as_hu(ct_hu, labels), how.settings)
     names, how = _names(how), replace(how, settings=left)
     boxes, regions = _boxes(labels, per, groups), _resampled if _resamples(how.settings) else _cropped
