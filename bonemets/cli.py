@@ -133,6 +133,9 @@ def _check_out(out):
     if out is None: return
     if out.suffix not in (".csv", ".parquet"): raise ValueError(f"--out must end in .csv or .parquet, got {out.name or out}")
     if out.is_dir(): raise ValueError(f"--out must be a file, got the folder {out}")
+    folder = next(p for p in out.absolute().parents if p.exists())
+    if not folder.is_dir(): raise ValueError(f"--out cannot be written: {folder} is a file and no folder")
+    if not os.access(folder, os.W_OK | os.X_OK): raise ValueError(f"--out cannot be written: there is no right to write in {folder}")
 
 def _write_lesions(table, out):
     "Write a lesion table; a CSV with six decimals, as 0.1 + 0.2 is not 0.30000000000000004 to a reader."

@@ -98,7 +98,7 @@ def measure_radiomics(
     labels: int | tuple | None = None, # the value or values of the mask that mean lesion; None: it must hold 0 and 1 only
     rule: str | int = "overlap", # which voxels are one lesion, see `label_lesions`
     min_voxels: int = 1, # smaller lesions are left out, ≥ 1
-    feature_classes=None, # None: first order, or the preset's where there is one
+    feature_classes=None, # some of them, as `extract_features` takes them; None: all, or the preset's where there is one
     **how, # what `extract_features` takes: per, preset, image_types, workers, settings of pyradiomics
 ) -> pd.DataFrame: # one row a lesion (case, slice): lesion, features, `reason`; no rows for an empty mask
     "Radiomics of each lesion of one mask. Raises MissingDependency without pyradiomics, GeometryError where CT and mask lie on different grids, else as `extract_features`."

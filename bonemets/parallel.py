@@ -167,12 +167,12 @@ def _in_pool(tasks, n_workers):
         raise
 
 # %% ../nbs/02_parallel.ipynb #cfdc2764
-def _bar(outcomes, n, desc, progress):
+def _bar(outcomes, n, desc, progress, unit="case"):
     "`outcomes` with a progress bar around them."
     from tqdm.auto import tqdm
     off = not progress or os.environ.get("BONEMETS_PROGRESS") == "0"
     failed = 0
-    with tqdm(total=n, desc=desc or None, unit="case", delay=2, disable=off) as bar:
+    with tqdm(total=n, desc=desc or None, unit=unit, delay=2, disable=off) as bar:
         for outcome in outcomes:
             failed += outcome[3] is not None
             if failed: bar.set_postfix(failed=failed, refresh=False)
@@ -194,6 +194,7 @@ def map_cases(
     desc: str = "", # what the progress bar says
     raise_errors: bool = False, # whether to raise, after all cases are done, if any failed
     progress: bool = True, # whether to show a bar once the work has lasted two seconds
+    unit: str = "case", # what the progress bar counts
 ) -> CaseResults: # results in the order of `items`, and the table of errors
     "Call `fn` for each case, in parallel, keeping results as they come. Raises TypeError or ValueError for bad `items`, BonemetsError if asked to."
     _check_items(items)
@@ -201,7 +202,7 @@ def map_cases(
     described = None if folder is None else _describe(fn)
     tasks = [(fn, case, args, folder, described, key) for case, args in items.items()]
     outcomes = (_one(*t) for t in tasks) if n_workers == 1 else _in_pool(tasks, n_workers)
-    done = {outcome[0]: outcome for outcome in _bar(outcomes, len(tasks), desc, progress)}
+    done = {outcome[0]: outcome for outcome in _bar(outcomes, len(tasks), desc, progress, unit)}
     ordered = [done[case] for case in items]
     errors = pd.DataFrame([row for *_, row in ordered if row], columns=_ERROR_COLUMNS)
     found = CaseResults({case: result for case, result, _, row in ordered if row is None}, errors, sum(o[2] for o in ordered))

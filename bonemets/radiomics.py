@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from .core import MissingDependency, need, pyradiomics_build
-from .lesions import _check_labels, _check_same_grid, _check_spacing, label_lesions
-from .parallel import map_cases
+from .lesions import _check_labels, _check_negative, _check_same_grid, _check_spacing, label_lesions
+from .parallel import count_workers, map_cases
 from .stats import FewPatientsWarning, _numbers, icc_ci, icc_values
 from .volume import check_pair, read_mask, read_volume
 
@@ -159,10 +159,12 @@ def _read_parameters(path):
     "The sections of a parameter file of pyradiomics."
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f"there is no parameter file at {path}; the presets are {', '.join(PRESETS)}")
-    text = path.read_text(encoding="utf-8")
     yaml = need("yaml", package="pyyaml")
-    try: found = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as e: raise ValueError(f"{path} is no readable YAML or JSON ({e}); see pyradiomics' documentation on parameter files") from e
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as e: # YAML's own errors have several lines
+        raise ValueError(f"{path} is no readable YAML or JSON ({' '.join(str(e).split())}); see pyradiomics' documentation on parameter files") from e
     allowed = ("setting", "imageType", "featureClass")
     if not isinstance(found, dict): raise ValueError(f"{path} must hold the sections {', '.join(allowed)}, got {type(found).__name__}")
     if odd := [k for k in found if k not in allowed]: raise ValueError(f"{path} has a section {', '.join(map(str, odd))} that is not known here; allowed are {', '.join(allowed)}")
@@ -197,7 +199,7 @@ def _reach(image_type, args, spacing_mm):
 def _resamples(settings):
     return settings.get("resampledPixelSpacing") is not None and settings.get("interpolator", "sitkBSpline") is not None
 
-_SPLINE = 20 # voxels after which a cubic B-spline has forgotten: 0.268**20 is 4e-12
+_SPLINE = 40 # voxels after which a cubic B-spline has forgotten: 0.268**40 is 1e-23, less than doubles can tell apart
 
 # %% ../nbs/22_radiomics.ipynb #b9142a1f
 def _margin(how, spacing_mm):
@@ -222,27 +224,43 @@ def _grid(box, shape, spacing_mm, settings):
     return new, .5*(new - spacing_mm)/spacing_mm + low/ratio, (high - low + 1).astype(int)
 
 # %% ../nbs/22_radiomics.ipynb #c4871f70
-def _sitk(array, spacing_mm, origin_mm=(0, 0, 0)):
+def _sitk(array, spacing_mm):
     import SimpleITK as sitk
     image = sitk.GetImageFromArray(np.ascontiguousarray(array))
     image.SetSpacing([float(s) for s in spacing_mm[::-1]])
-    image.SetOrigin([float(o) for o in origin_mm[::-1]])
     return image
 
 # %% ../nbs/22_radiomics.ipynb #65276d2a
-def _resample(image, grid, spacing_mm, interpolator):
-    "An image on a grid, as an array."
+def _resample(image, grid, spacing_mm, interpolator, pixel_type=None):
+    "An image on a grid, as an array; of the image's own type if none is named."
     import SimpleITK as sitk
     new, origin, size = grid
     f = sitk.ResampleImageFilter()
     f.SetOutputSpacing(new[::-1].tolist())
     f.SetOutputOrigin((origin*spacing_mm)[::-1].tolist())
     f.SetSize(size[::-1].tolist())
-    f.SetOutputPixelType(image.GetPixelID())
+    f.SetOutputPixelType(image.GetPixelID() if pixel_type is None else pixel_type)
     f.SetInterpolator(getattr(sitk, interpolator))
     return sitk.GetArrayFromImage(f.Execute(image))
 
 # %% ../nbs/22_radiomics.ipynb #251db9e2
+def _coefficients(hu):
+    "The coefficients of a cubic spline through an array, as ITK's interpolator computes them."
+    import SimpleITK as sitk
+    return sitk.BSplineDecomposition(sitk.Cast(sitk.GetImageFromArray(np.ascontiguousarray(hu)), sitk.sitkFloat64))
+
+def _splines(hu, crops, end, spacing_mm):
+    "For each crop an image of the volume's coefficients, right within the crop, to be used before the next is asked for; all at once where the crops are more than the volume."
+    import SimpleITK as sitk
+    n = [int(s.stop) for s in end]
+    at_once = sum(np.prod([s.stop - s.start for s in c]) for c in crops) > np.prod(n)
+    image = _coefficients(hu[end]) if at_once else sitk.Image(n[::-1], sitk.sitkFloat64)
+    image.SetSpacing([float(s) for s in spacing_mm[::-1]])
+    for crop in crops:
+        if not at_once: image[tuple(slice(int(s.start), int(s.stop)) for s in crop[::-1])] = _coefficients(hu[crop])
+        yield image
+
+# %% ../nbs/22_radiomics.ipynb #579d4a7f
 @dataclass(frozen=True)
 class _Region:
     "A region cropped out of a volume, with what must be known about the volume."
@@ -251,19 +269,14 @@ class _Region:
     at: tuple # where that box begins
     spacing_mm: np.ndarray # of `hu`
     left: dict # settings that are left for pyradiomics
-    spline: tuple | None = None # grid and where the crop begins (voxels of the CT), for a crop that has to be resampled by a spline
     largest: float | None = None # the volume's value of the largest magnitude, where a filter needs it
 
-# %% ../nbs/22_radiomics.ipynb #579d4a7f
+# %% ../nbs/22_radiomics.ipynb #e0e47808
 def _prepared(region):
     "Image and mask of a region as SimpleITK images on their final grid."
-    hu, spacing = region.hu, region.spacing_mm
-    if region.spline:
-        grid, start = region.spline
-        hu, spacing = _resample(_sitk(hu, spacing, np.array(start)*spacing), grid, spacing, "sitkBSpline"), grid[0]
-    mask = np.zeros(hu.shape, np.uint8)
+    mask = np.zeros(region.hu.shape, np.uint8)
     mask[tuple(slice(a, a + n) for a, n in zip(region.at, region.inside.shape))] = region.inside
-    return _sitk(hu, spacing), _sitk(mask, spacing)
+    return _sitk(region.hu, region.spacing_mm), _sitk(mask, region.spacing_mm)
 
 # %% ../nbs/22_radiomics.ipynb #93819214
 def _why_not(hu, mask, minimum_dimensions):
@@ -296,6 +309,28 @@ def _extractor(classes, settings, image_types=None):
     extractor.enableImageTypes(**(image_types or {"Original": {}}))
     return extractor
 
+# %% ../nbs/22_radiomics.ipynb #ee8401d9
+_MOST_LEVELS = {"firstorder": 10**7, "shape": np.inf, "shape2D": np.inf}
+
+def _n_levels(image, mask, settings):
+    "How many grey levels pyradiomics would make of a region: all bins from its least value to its largest."
+    import SimpleITK as sitk
+    if settings.get("binCount") is not None: return settings["binCount"]
+    values, width = sitk.GetArrayViewFromImage(image)[sitk.GetArrayViewFromImage(mask) == 1], settings.get("binWidth", 25)
+    return np.floor(float(values.max())/width) - np.floor(float(values.min())/width) + 1
+
+def _guarded(extractor, too_many):
+    "Have an extractor leave out, image by image, the classes for which there are too many levels, and note how many."
+    compute, enabled = extractor.computeFeatures, extractor.enabledFeatures
+    def guarded(image, mask, name, **settings):
+        n = _n_levels(image, mask, settings)
+        fit = {c: f for c, f in enabled.items() if not n > _MOST_LEVELS.get(c, 4096)}
+        too_many.extend([n]*(len(fit) < len(enabled)))
+        extractor.enabledFeatures = fit
+        return compute(image, mask, name, **settings)
+    extractor.computeFeatures = guarded
+    return extractor
+
 # %% ../nbs/22_radiomics.ipynb #f36e376c
 def _with_largest(image, mask, value):
     "The image with `value` in a corner outside the region's box; as it is where the region fills it, which then holds that value itself."
@@ -309,14 +344,15 @@ def _with_largest(image, mask, value):
 
 # %% ../nbs/22_radiomics.ipynb #cffe2437
 def _execute(image, mask, how, settings, largest):
-    "All features of a prepared region; the filters that scale by the volume's largest value get it in a corner."
+    "All features of a prepared region and the numbers of levels that were too many; the filters that scale by the volume's largest value get it in a corner."
+    too_many = []
     alone = [t for t in how.image_types if t in _POINTWISE and largest is not None]
     together = {t: own for t, own in how.image_types.items() if t not in alone}
-    found = _extractor(how.feature_classes, settings, together).execute(image, mask) if together else {}
+    found = _guarded(_extractor(how.feature_classes, settings, together), too_many).execute(image, mask) if together else {}
     for t in alone:
         classes = {c: f for c, f in how.feature_classes.items() if not (found and c.startswith("shape"))}
-        if classes: found |= _extractor(classes, settings, {t: how.image_types[t]}).execute(_with_largest(image, mask, largest), mask)
-    return found
+        if classes: found |= _guarded(_extractor(classes, settings, {t: how.image_types[t]}), too_many).execute(_with_largest(image, mask, largest), mask)
+    return found, too_many
 
 def _as_float(v):
     "A value as a float; NaN where an eigenvalue came out complex, beyond rounding."
@@ -331,22 +367,35 @@ def _measure(region, how):
         try:
             image, mask = _prepared(region)
             reason = _refusal(image, mask, region.left)
-            found = {} if reason else _execute(image, mask, how, region.left, region.largest)
+            found, too_many = ({}, []) if reason else _execute(image, mask, how, region.left, region.largest)
+        except MemoryError: return {"reason": "pyradiomics: out of memory"}
         except (ValueError, RuntimeError, IndexError, ArithmeticError) as e: return {"reason": f"pyradiomics: {e}"}
     if reason: return {"reason": reason}
     values = {k: _as_float(v) for k, v in found.items() if not k.startswith("diagnostics")}
     undefined = [k for k, v in values.items() if not np.isfinite(v)]
-    return values | {k: np.nan for k in undefined} | {"reason": f"undefined: {', '.join(undefined)}" if undefined else None}
+    reasons = [f"too many grey levels: {max(too_many):.0f} bins"] if too_many else []
+    if undefined: reasons.append(f"undefined: {', '.join(undefined)}")
+    return values | {k: np.nan for k in undefined} | {"reason": "; ".join(reasons) or None}
 
 # %% ../nbs/22_radiomics.ipynb #d6ca2382
 def _measure_all(regions, how): return [_measure(r, how) for r in regions]
 
 # %% ../nbs/22_radiomics.ipynb #933b43ac
+def _native(array):
+    "An array in the machine's own byte order, with half and long floats in types that SimpleITK holds."
+    array = np.asarray(array)
+    return array.astype({"e": np.float32, "g": np.float64}.get(array.dtype.char, array.dtype.newbyteorder("=")), copy=False)
+
+def _as_labels(labels):
+    labels = _native(_check_labels(labels))
+    _check_negative(labels.ravel(), "labels")
+    return labels
+
 def _as_hu(ct_hu, labels):
     "CT on the labels' grid in a type that SimpleITK holds."
-    hu = _check_same_grid(ct_hu, labels, "ct_hu")
+    hu = None if ct_hu is None else _check_same_grid(_native(ct_hu), labels, "ct_hu")
     if hu is None or hu.dtype.kind not in "iuf": raise TypeError(f"ct_hu must be an array of numbers, got {getattr(hu, 'dtype', None)}")
-    return hu.astype(np.float32) if hu.dtype == np.float16 else hu
+    return hu
 
 def _normalised(hu, settings):
     "The whole volume normalised, if the settings say so, and the settings without that."
@@ -405,23 +454,33 @@ def _cropped(hu, labels, boxes, spacing_mm, how):
         yield _Region(hu[crop], _members(labels[box], members), at, spacing_mm, how.settings, largest=largest)
 
 # %% ../nbs/22_radiomics.ipynb #48bcbf56
+def _on_grids(hu, boxes, grids, end, spacing_mm, how):
+    "The CT on the grid of each region, one after the other."
+    by = how.settings.get("interpolator", "sitkBSpline")
+    if by != "sitkBSpline":
+        image = _sitk(hu[end], spacing_mm)
+        for grid in grids: yield _resample(image, grid, spacing_mm, by)
+        return
+    margin, pixel_type = _margin(how, spacing_mm), _sitk(hu[:1, :1, :1], spacing_mm).GetPixelID()
+    crops = [_crop(box, hu.shape, margin, False) for box in boxes]
+    for image, grid in zip(_splines(hu, crops, end, spacing_mm), grids): yield _resample(image, grid, spacing_mm, "sitkBSplineResampler", pixel_type)
+
+# %% ../nbs/22_radiomics.ipynb #09e33e4b
 def _resampled(hu, labels, boxes, spacing_mm, how):
     "Each region on the grid that the whole volume would have, or with what is needed to bring it there."
-    margin, by = _margin(how, spacing_mm), how.settings.get("interpolator", "sitkBSpline")
+    margin, grids = _margin(how, spacing_mm), [_grid(box, hu.shape, spacing_mm, how.settings) for _, box, _ in boxes]
     left = {k: v for k, v in how.settings.items() if k not in ("resampledPixelSpacing", "interpolator", "preCrop")}
     if not boxes: return
-    end = tuple(slice(0, s.stop + m) for s, m in zip(_around([box for _, box, _ in boxes]), margin)) # what lies behind all regions is not needed
-    all_labels, all_hu = _sitk(labels[end], spacing_mm), None if by == "sitkBSpline" else _sitk(hu[end], spacing_mm)
-    for key, box, members in boxes:
-        grid = _grid(box, hu.shape, spacing_mm, how.settings)
+    end = tuple(slice(0, min(s.stop + m, n)) for s, m, n in zip(_around([box for _, box, _ in boxes]), margin, hu.shape)) # what lies behind all regions is not needed
+    on_grids = _on_grids(hu, *zip(*[(box, g) for (_, box, _), g in zip(boxes, grids) if g]), end, spacing_mm, how) if any(grids) else None
+    all_labels = _sitk(labels[end], spacing_mm)
+    for (key, box, members), grid in zip(boxes, grids):
         if grid is None: # nothing to resample: pyradiomics then crops
             yield from _cropped(hu, labels, [(key, box, members)], spacing_mm, replace(how, settings=left | {"preCrop": True}))
             continue
         inside = _members(_resample(all_labels, grid, spacing_mm, "sitkNearestNeighbor"), members)
         if box[0].stop - box[0].start == 1: inside[np.arange(len(inside)) != round(box[0].start - grid[1][0])] = False # of one slice only
-        crop = _crop(box, hu.shape, margin, False)
-        spline = dict(spacing_mm=spacing_mm, spline=(grid, tuple(c.start for c in crop)))
-        yield _Region(inside=inside, at=(0, 0, 0), left=left, **(dict(hu=hu[crop], **spline) if all_hu is None else dict(hu=_resample(all_hu, grid, spacing_mm, by), spacing_mm=grid[0])))
+        yield _Region(next(on_grids), inside, (0, 0, 0), grid[0], left)
 
 # %% ../nbs/22_radiomics.ipynb #3ad7bbad
 def _image_names(image_type, args):
@@ -468,7 +527,7 @@ def _in_chunks(regions, how, workers):
     if workers is None and len(regions) < 20: workers = 1 # starting processes would take longer
     size = max(1, min(16, len(regions)//(4*(workers or 2)))) if workers != 1 else 1
     chunks = {f"{i:06d}": (regions[i:i + size], how) for i in range(0, len(regions), size)}
-    done = map_cases(_measure_all, chunks, workers=workers if len(regions) > 1 else 1, desc="regions", raise_errors=True)
+    done = map_cases(_measure_all, chunks, workers=workers if len(regions) > 1 else 1, desc=f"{len(regions)} regions", unit="region" if size == 1 else "chunk", raise_errors=True)
     return [row for rows in done.results.values() for row in rows]
 
 def _table(keys, rows, key_columns, names):
@@ -483,7 +542,7 @@ def extract_features(
     labels, # (Z, Y, X) whole numbers on the same grid, 0 background: one lesion for each number
     spacing_mm: tuple, # voxel size (z, y, x), mm
     workers: int | None = 1, # local processes, ≥ 1, None for all cores; more than one pays from some dozen lesions on
-    feature_classes=None, # some of firstorder, glcm, gldm, glrlm, glszm, ngtdm, shape, or {class: features}; None: the preset's, "firstorder" without a preset
+    feature_classes=None, # some of firstorder, glcm, gldm, glrlm, glszm, ngtdm, shape, or {class: features}; None: all of them, or the preset's
     per: str = "lesion", # what a row is: "lesion", "case" (all lesions as one region) or "slice" (2D)
     preset=None, # "paper", "ibsi", a parameter file's path or a `FeatureSettings`; None: pyradiomics' plain settings
     image_types=None, # some of Original, LoG, Wavelet, …, or {filter: its settings}; None: the preset's
@@ -494,10 +553,10 @@ def extract_features(
 
     Raises GeometryError, ValueError or TypeError for bad input, MissingDependency without pyradiomics."""
     if per not in _KEYS: raise ValueError(f"per must be one of {', '.join(_KEYS)}, got {per!r}")
-    feature_classes = "firstorder" if feature_classes is None and preset is None else feature_classes
     how, spacing_mm = feature_settings(preset or "paper", feature_classes, image_types, **settings), _check_spacing(spacing_mm)
     how = _for_slices(how) if per == "slice" else how
-    labels = _check_labels(labels)
+    count_workers(workers) # refuses what is no number of workers, before any work
+    labels = _as_labels(labels)
     groups, (hu, left) = _check_groups(groups, labels, per), _normalised(_as_hu(ct_hu, labels), how.settings)
     names, how = _names(how), replace(how, settings=left)
     boxes, regions = _boxes(labels, per, groups), _resampled if _resamples(how.settings) else _cropped

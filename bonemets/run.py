@@ -254,10 +254,11 @@ def _measure_study(
     scores = each(score_case, {c: (whole["mask"][c], pred[c]) for c in scored}, f"score {method}")
     scores.insert(2, "fold", [judges(c, splits)[0] if c not in splits["test"] else -1 for c in scores.case])
     write_table(scores, run/"scores"/f"{method}.parquet")
+    first_order = dict(feature_classes="firstorder") # as the report says
     for name, masks in (("truth", dict(whole["mask"])), (method, pred)):
         bones = {c: whole.bones[c] if "bones" in whole else "" for c in masks}
         write_table(each(measure_lesions, {c: (whole.image[c], m, bones[c]) for c, m in masks.items()}, f"lesions {name}"), run/"lesions"/f"{name}.parquet")
-        if radiomics: write_table(each(measure_radiomics, {c: (whole.image[c], m) for c, m in masks.items()}, f"radiomics {name}"), run/"radiomics"/f"{name}.parquet")
+        if radiomics: write_table(each(measure_radiomics, {c: first_order | dict(image=whole.image[c], mask=m) for c, m in masks.items()}, f"radiomics {name}"), run/"radiomics"/f"{name}.parquet")
 
 # %% ../nbs/41_run.ipynb #cde15636
 def run_study(
