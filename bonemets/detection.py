@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['METRICS', 'SOURCE', 'DETECTORS', 'TABLE1_NOTES', 'MIN_HELD_OUT', 'check_found', 'curve_points', 'choose_threshold',
            'cross_thresholds', 'patient_counts', 'patient_wins', 'missed_lesions', 'detection_scores',
-           'compare_detectors', 'reliability_curve', 'calibration_error', 'brier_score', 'fit_temperature', 'fit_platt',
-           'calibrate', 'cross_calibrate', 'calibration_table', 'plot_reliability', 'published_table1', 'Evaluation',
-           'choose_evaluation', 'table1', 'readable_table1', 'plot_table1', 'patient_table', 'scan_table',
-           'scan_scores', 'plot_curves', 'worst_slices', 'plot_worst_slices']
+           'compare_detectors', 'reliability_curve', 'calibration_error', 'chance_error', 'brier_score',
+           'fit_temperature', 'fit_platt', 'calibrate', 'cross_calibrate', 'calibration_table', 'plot_reliability',
+           'published_table1', 'Evaluation', 'choose_evaluation', 'table1', 'readable_table1', 'plot_table1',
+           'patient_table', 'scan_table', 'scan_scores', 'plot_curves', 'worst_slices', 'plot_worst_slices']
 
 # %% ../nbs/13_detection.ipynb #845155ff
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -82,7 +82,12 @@ def _folds(found):
     if (fold % 1).any(): raise ValueError(f"fold must be a whole number, −1 or NaN, got {fold[fold % 1 != 0][0]}")
     return np.maximum(fold, -1).astype(int)
 
-def _by_slice(found): return "unit" in found and bool((found.unit == "slice").any())
+_LEAKAGE = "the split was not made by patient, so one patient stands on both sides; every score is too good"
+
+def _leak(found, splits=None):
+    "What to say of a split that was not made by patient; '' where it was."
+    units = {(splits or {}).get("unit", "patient"), *(found.unit.dropna().unique() if "unit" in found else ())} - {"patient"}
+    return f"LEAKAGE: {(splits or {}).get('leakage', _LEAKAGE)}" if units else ""
 
 def _pools(found):
     "For each fold (−1: held out): which rows are scored, and which rows may be chosen on."
@@ -90,7 +95,7 @@ def _pools(found):
     if len(set(fold[fold >= 0])) < (1 if (fold < 0).any() else 2):
         raise ValueError(f"found must hold at least two folds, or one and held-out patients, got {sorted(set(fold.tolist()))}")
     both = found.groupby("patient").fold.nunique(dropna=False)
-    if (both > 1).any() and not _by_slice(found): raise CohortError(f"found: patient {both.idxmax()} stands in {both.max()} folds; make the splits with split_patients")
+    if (both > 1).any() and not _leak(found): raise CohortError(f"found: patient {both.idxmax()} stands in {both.max()} folds; make the splits with split_patients")
     for k in np.unique(fold): yield fold == k, (fold >= 0) & (fold != k)
 
 def cross_thresholds(
@@ -214,7 +219,7 @@ def _score_rows(found, threshold, lesions, metrics, settings):
     behind, why = _behind(found, counts, lesions, threshold), _missing_class(found.truth.to_numpy())
     for k in metrics:
         ci = _quiet(weights_ci, estimates[k], len(counts), **settings)
-        reason = why if why and np.isnan(ci.value) else "; ".join(filter(None, [why, ci.reason]))
+        reason = "; ".join(filter(None, [_leak(found), why, ci.reason*(not (why and np.isnan(ci.value)))]))
         yield dict(metric=k, value=ci.value, low=_clipped(ci)[0], high=_clipped(ci)[1], interval=ci.method if ci.low == ci.low else "", **behind, reason=reason)
 
 def detection_scores(
@@ -244,9 +249,9 @@ def _common(a, b, names):
     return a, b
 
 def _delong_columns(a, b, metric, level):
-    if metric != "auc": return dict(delong_low=np.nan, delong_high=np.nan, delong_p=np.nan, note="")
+    if metric != "auc": return dict(delong_low=np.nan, delong_high=np.nan, delong_p=np.nan, note=_leak(a) or _leak(b))
     d = delong_test(a.truth.to_numpy(), a.probability.to_numpy(), b.probability.to_numpy(), level)
-    return dict(delong_low=d.low, delong_high=d.high, delong_p=d.p, note=f"DeLong {d.note}")
+    return dict(delong_low=d.low, delong_high=d.high, delong_p=d.p, note="; ".join(filter(None, [_leak(a) or _leak(b), f"DeLong {d.note}"])))
 
 def _compare(founds, names, metrics, thresholds, settings):
     "A row a metric for one pair."
@@ -323,7 +328,20 @@ def calibration_error(
     "Expected calibration error with its patient-bootstrap interval. Raises as `reliability_curve`."
     n, p, y, _ = _bin_sums(check_found(found), n_bins, kind)
     error = lambda w: np.abs(w @ (p - y)).sum(1)/(w @ n).sum(1)
-    return _quiet(weights_ci, error, len(n), n_boot=n_boot, level=level, seed=seed)
+    ci = _quiet(weights_ci, error, len(n), n_boot=n_boot, level=level, seed=seed)
+    return replace(ci, low=_clipped(ci)[0], high=_clipped(ci)[1])
+
+def chance_error(
+    found: pd.DataFrame, # predictions, one row a slice
+    n_bins: int = 10, # ≥ 1
+    kind: str = "width", # as for `calibration_error`
+    n_draws: int = 1000, # lots drawn, ≥ 1
+    seed: int = 0, # ≥ 0
+) -> float: # 0…1; NaN for no slices
+    "The calibration error that a calibrated detector would show by chance on as many patients. Raises as `reliability_curve`."
+    n, p, y, _ = _bin_sums(check_found(found), n_bins, kind)
+    signs = make_rng(seed, "signs").choice([-1., 1.], (n_draws, len(n)))
+    return float(np.abs(signs @ (p - y)).sum(1).mean()/n.sum()) if n.sum() else np.nan
 
 def brier_score(
     found: pd.DataFrame, # predictions, one row a slice
@@ -402,9 +420,10 @@ def _calibration_row(name, found, n_bins, settings):
     bias = found.probability - found.truth
     cis = dict(ece_width=calibration_error(found, n_bins, "width", **settings), ece_mass=calibration_error(found, n_bins, "mass", **settings),
                brier=brier_score(found, **settings), excess=_quiet(bootstrap_ci, found.assign(value=bias), **settings))
+    by_chance = {f"ece_{k}_chance": chance_error(found, n_bins, k, seed=settings["seed"]) for k in ("width", "mass")}
     ends = lambda k, ci: (ci.low, ci.high) if k == "excess" else _clipped(ci)
     columns = {k + s: v for k, ci in cis.items() for s, v in zip(("", "_low", "_high"), (ci.value, *ends(k, ci)))}
-    return dict(model=name) | columns | dict(n_bins=n_bins, n_patients=found.patient.nunique(), n_slices=len(found), n_positive=int(found.truth.sum()))
+    return dict(model=name) | columns | by_chance | dict(n_bins=n_bins, n_patients=found.patient.nunique(), n_slices=len(found), n_positive=int(found.truth.sum()))
 
 def calibration_table(
     founds: dict, # {name: predictions}
@@ -412,7 +431,7 @@ def calibration_table(
     n_boot: int = 2000, # resamples of patients, ≥ 100
     level: float = 0.95, # coverage of the intervals
     seed: int = 0, # ≥ 0
-) -> pd.DataFrame: # a row a detector: ece_width, ece_mass, brier, excess, each with _low and _high; n_bins, n_patients, n_slices, n_positive
+) -> pd.DataFrame: # a row a detector: ece_width, ece_mass, brier, excess, each with _low and _high; ece_…_chance; n_bins, n_patients, n_slices, n_positive
     "Calibration of several detectors. Raises as `calibration_error`; warns below 10 patients."
     founds, settings = {k: check_found(t) for k, t in founds.items()}, dict(n_boot=n_boot, level=level, seed=seed)
     _warn_few(min((t.patient.nunique() for t in founds.values()), default=10))
@@ -503,6 +522,7 @@ def choose_evaluation(
 def _evaluation_of(found, splits):
     "By the splits, else by the column fold, else as given."
     cohort = found.drop_duplicates("case")
+    if _leak(found, splits): return Evaluation("as given", tuple(cohort.case), f"{found.patient.nunique()} patients; {_leak(found, splits)}.")
     if splits is not None: return choose_evaluation(cohort, splits)
     if "fold" not in found: return Evaluation("as given", tuple(cohort.case), f"{found.patient.nunique()} patients; the table does not say which models judged them (no column fold).")
     held = _folds(cohort) < 0
@@ -510,7 +530,6 @@ def _evaluation_of(found, splits):
 
 # %% ../nbs/13_detection.ipynb #3e707148
 _CONVENTIONS = dict(positive=("precision", "recall", "f1", "auc", "average_precision"), weighted=("weighted_precision", "weighted_recall", "weighted_f1", "hard_auc"))
-_LEAKAGE = "LEAKAGE: the split was made by slice, so one patient stands on both sides; every score is too good"
 
 def _call(found, threshold, rule="f1", recall=None):
     "The table with a column `predicted`, and how that came about, in words."
@@ -532,9 +551,8 @@ def _table1_row(name, found, splits, threshold, rule, recall, lesions, settings)
     rows = list(_score_rows(found, "predicted", lesions, METRICS, settings))
     values = {r["metric"] + s: r[k] for r in rows for s, k in (("", "value"), ("_low", "low"), ("_high", "high"))}
     behind = {k: v for k, v in rows[0].items() if k.startswith("n_")}
-    leaks = _by_slice(found) or (splits or {}).get("unit", "patient") == "slice"
     without = "; ".join(sorted({r["reason"] for r in rows if not np.isfinite(r["low"])} - {""}))
-    return dict(model=name, source="this run") | values | behind | dict(evaluation=evaluation.kind, called_by=_span(found, called_by), no_interval=without, note=_LEAKAGE*leaks), evaluation
+    return dict(model=name, source="this run") | values | behind | dict(evaluation=evaluation.kind, called_by=_span(found, called_by), no_interval=without, note=_leak(found, splits)), evaluation
 
 def _published_rows():
     "The published rows as fractions, in the weighted columns only."
@@ -648,7 +666,7 @@ def patient_table(
         rates = dict(sensitivity=_over(counts.tp, counts.tp + counts.fn, counts.tp + counts.fn > 0), specificity=_over(counts.tn, counts.tn + counts.fp, counts.tn + counts.fp > 0))
         behind = {k: v for k, v in _behind(t, counts.to_frame().T, lesions, threshold).items() if k != "n_patients"}
         truth = t.truth.to_numpy()
-        rows.append(dict(patient=who) | behind | rates | dict(auc=_auc(truth, t.probability.to_numpy()), highest=t.probability.max(), reason=_missing_class(truth)))
+        rows.append(dict(patient=who) | behind | rates | dict(auc=_auc(truth, t.probability.to_numpy()), highest=t.probability.max(), reason="; ".join(filter(None, [_leak(t), _missing_class(truth)]))))
     return pd.DataFrame(rows)
 
 # %% ../nbs/13_detection.ipynb #e6be447d
@@ -661,15 +679,16 @@ def _running(p, width):
 def scan_table(
     found: pd.DataFrame, # predictions, one row a slice
     score=3, # slices in the running mean whose highest value is the score; or a function: probabilities in the order of z -> 0…1
-) -> pd.DataFrame: # a row a scan: patient, case, z (where the score is from), probability (the score), truth (any slice with a lesion), n_slices, and fold where it was there
+) -> pd.DataFrame: # a row a scan: patient, case, z (where the score is from), probability (the score), truth (any slice with a lesion), n_slices, and fold and unit where they were there
     "Judge whole scans. Raises ValueError for a width below 1 or a score out of range, and as `check_found`."
     found, rows = check_found(found), []
+    kept = [k for k in ("fold", "unit") if k in found]
     if not callable(score) and not (score == int(score) and score >= 1): raise ValueError(f"score must be a number of slices ≥ 1 or a function, got {score!r}")
     for case, t in found.sort_values("z").groupby("case", sort=False):
         p = t.probability.to_numpy()
         value, at = (float(score(p)), int(p.argmax())) if callable(score) else _running(p, int(score))
-        rows.append(dict(patient=t.patient.iloc[0], case=case, z=t.z.iloc[at], probability=value, truth=t.truth.any(), n_slices=len(t)) | ({"fold": t.fold.iloc[0]} if "fold" in t else {}))
-    table = pd.DataFrame(rows, columns=["patient", "case", "z", "probability", "truth", "n_slices"] + ["fold"]*("fold" in found))
+        rows.append(dict(patient=t.patient.iloc[0], case=case, z=t.z.iloc[at], probability=value, truth=t.truth.any(), n_slices=len(t), **{k: t[k].iloc[0] for k in kept}))
+    table = pd.DataFrame(rows, columns=["patient", "case", "z", "probability", "truth", "n_slices", *kept])
     return check_found(table.astype(dict(truth=bool, probability=float))).sort_values(["patient", "case"], ignore_index=True)
 
 # %% ../nbs/13_detection.ipynb #92f6fe6b
