@@ -663,10 +663,12 @@ def patient_table(
     found, rows = check_found(found), []
     for who, t in found.groupby("patient"):
         counts = patient_counts(t, threshold).iloc[0]
-        rates = dict(sensitivity=_over(counts.tp, counts.tp + counts.fn, counts.tp + counts.fn > 0), specificity=_over(counts.tn, counts.tn + counts.fp, counts.tn + counts.fp > 0))
+        n1, n0 = counts.tp + counts.fn, counts.tn + counts.fp
+        rates = dict(sensitivity=_over(counts.tp, n1, n1 > 0), specificity=_over(counts.tn, n0, n0 > 0))
         behind = {k: v for k, v in _behind(t, counts.to_frame().T, lesions, threshold).items() if k != "n_patients"}
         truth = t.truth.to_numpy()
-        rows.append(dict(patient=who) | behind | rates | dict(auc=_auc(truth, t.probability.to_numpy()), highest=t.probability.max(), reason="; ".join(filter(None, [_leak(t), _missing_class(truth)]))))
+        reason = "; ".join(filter(None, [_leak(t), _missing_class(truth)]))
+        rows.append(dict(patient=who) | behind | rates | dict(auc=_auc(truth, t.probability.to_numpy()), highest=t.probability.max(), reason=reason))
     return pd.DataFrame(rows)
 
 # %% ../nbs/13_detection.ipynb #e6be447d
