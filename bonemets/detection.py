@@ -314,7 +314,7 @@ def reliability_curve(
         ci = _quiet(weights_ci, share, len(n), **settings)
         at = dict(bin_low=edges[k], bin_high=edges[k + 1], probability=p[:, k].sum()/n[:, k].sum(), share=ci.value, low=_clipped(ci)[0], high=_clipped(ci)[1])
         rows.append(at | dict(n_slices=int(n[:, k].sum()), n_positive=int(y[:, k].sum()), n_patients=int((n[:, k] > 0).sum()), reason=ci.reason))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["bin_low", "bin_high", "probability", "share", "low", "high", "n_slices", "n_positive", "n_patients", "reason"])
 
 # %% ../nbs/13_detection.ipynb #a4ed565b
 def calibration_error(
@@ -600,7 +600,8 @@ def _said(row):
     "What stands under a row."
     if row["source"] != "this run": return row.get("note") or ""
     without = f"no interval: {row['no_interval']}" if row.get("no_interval") else ""
-    return "; ".join(filter(None, [row.get("training"), row.get("called_by"), without, row.get("note")]))
+    rests_on = (row.get("sentence") or row.get("evaluation") or "").rstrip(".")
+    return "; ".join(filter(None, [rests_on, row.get("training"), row.get("called_by"), without, row.get("note")]))
 
 def readable_table1(
     table: pd.DataFrame, # what `table1` gives; rows with the source "not trained" are shown so
