@@ -21,8 +21,8 @@ def _check_range(n_bins, range_hu, thumbnail, size):
     if not 0 <= thumbnail <= size: raise ValueError(f"thumbnail must be 0 or a number of pixels up to the slice's {size}, got {thumbnail!r}")
 
 def _bin_of(n_bins, range_hu):
-    "For every int16 value its bin; `n_bins` for what lies outside. As `np.histogram` has it: the last bin holds its upper edge."
-    hu, edges = np.arange(-2**15, 2**15), np.linspace(*range_hu, n_bins + 1)
+    "The bin of every int16 value, in the order of its bytes read as uint16; `n_bins` for what lies outside. The last bin holds its upper edge, as in `np.histogram`."
+    hu, edges = np.arange(2**16, dtype="uint16").view("int16"), np.linspace(*range_hu, n_bins + 1)
     at = np.searchsorted(edges, hu, side="right") - 1
     at[hu == range_hu[1]] = n_bins - 1
     return np.where((at < 0) | (at >= n_bins), n_bins, at).astype(np.intp)
@@ -45,7 +45,7 @@ def slice_features(
     rows, bin_of = range(len(store)) if rows is None else rows, _bin_of(int(n_bins), range_hu)
     out = np.empty((len(rows), int(n_bins) + thumbnail**2))
     for target, hu in zip(out, (store[i] for i in rows)):
-        target[:n_bins] = np.log1p(np.bincount(bin_of[hu.ravel().astype(np.intp) + 2**15], minlength=n_bins + 1)[:n_bins])
+        target[:n_bins] = np.log1p(np.bincount(bin_of[hu.view("uint16").ravel()], minlength=n_bins + 1)[:n_bins])
         if thumbnail: target[n_bins:] = _shrink(hu, thumbnail, range_hu).ravel()
     return out
 

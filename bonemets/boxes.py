@@ -81,8 +81,8 @@ def _inside(head, box, cover):
     centre, half = np.array([box[c] for c in CENTRE], float), np.array([box[c] for c in SIZE], float)/2
     low, high = _window(head, centre, half)
     if (high <= low).any(): return None
-    index = np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), -1)
-    inside = _COVER[cover](head, head.position_mm(index) - centre, half)
+    plane = np.stack(np.meshgrid([0], *map(np.arange, low[1:], high[1:]), indexing="ij"), -1)[0]
+    inside = np.stack([_COVER[cover](head, head.position_mm(plane + [z, 0, 0]) - centre, half) for z in range(low[0], high[0])])
     middle = np.rint(_index(head, centre)).astype(int)
     if (middle >= low).all() and (middle < high).all(): inside[tuple(middle - low)] = True
     return (tuple(map(slice, low, high)), inside) if inside.any() else None
