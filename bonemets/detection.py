@@ -468,10 +468,12 @@ def published_table1(): # DataFrame, a row a detector: model, precision, recall,
 # %% ../nbs/13_detection.ipynb #f16f6b60
 # what has to stand under each convention of Table 1
 TABLE1_NOTES = dict(
-    positive="In percent, 95 % intervals over patients; AUC of probabilities. What a user of the detector meets. No published row: see the support-weighted table.",
+    positive="""In percent, 95 % intervals over patients; AUC of probabilities. What a user of the detector meets. A lesion is missed if no slice of it was called.
+No published row: see the support-weighted table.""",
     weighted="""In percent, 95 % intervals over patients. Both classes, averaged with their numbers of slices as weights; AUC of hard labels,
 (sensitivity + specificity)/2. The published table names no convention, and its F1 is not the harmonic mean of its precision and recall; support-weighted
-averages with this AUC fit it, positive-class metrics don't. That is our inference, so published rows stand in this table only.""")
+averages with this AUC fit it, positive-class metrics don't. That is our inference, so published rows stand in this table only.
+A lesion is missed if no slice of it was called.""")
 
 # %% ../nbs/13_detection.ipynb #5cad26c8
 MIN_HELD_OUT = 10 # patients; below it the tables rest on out-of-fold predictions
@@ -510,7 +512,7 @@ def _evaluation_of(found, splits):
 _CONVENTIONS = dict(positive=("precision", "recall", "f1", "auc", "average_precision"), weighted=("weighted_precision", "weighted_recall", "weighted_f1", "hard_auc"))
 _LEAKAGE = "LEAKAGE: the split was made by slice, so one patient stands on both sides; every score is too good"
 
-def _call(found, threshold, rule, recall):
+def _call(found, threshold, rule="f1", recall=None):
     "The table with a column `predicted`, and how that came about, in words."
     if isinstance(threshold, str) or (threshold is None and "predicted" in found):
         return found.assign(predicted=_called(found, threshold or "predicted")), f"as the column {threshold or 'predicted'} says"
@@ -561,7 +563,7 @@ def table1(
 # %% ../nbs/13_detection.ipynb #69bd8242
 _TITLES = dict(precision="Precision", recall="Recall", f1="F1", auc="AUC", average_precision="Average precision",
                weighted_precision="Precision", weighted_recall="Recall", weighted_f1="F1", hard_auc="AUC (hard labels)",
-               n_patients="Patients", n_slices="Slices", n_positive="Slices with lesion", n_missed="Slices missed", n_lesions="Lesions", n_missed_lesions="Missed")
+               n_patients="Patients", n_slices="Slices", n_positive="Slices with lesion", n_missed="Slices missed", n_lesions="Lesions", n_missed_lesions="Lesions missed")
 _BEHIND = ("n_patients", "n_slices", "n_positive", "n_missed", "n_lesions", "n_missed_lesions")
 
 def _label(model): return DETECTORS.get(model, model)
