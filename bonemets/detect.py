@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ARCHS', 'build_backbone', 'Detector', 'in_channels', 'slice_table', 'detect_cases', 'choose_operating_point',
-           'fit_temperature', 'train_detector', 'DetectorEnsemble', 'train_folds', 'find_lr']
+           'train_detector', 'DetectorEnsemble', 'train_folds', 'find_lr']
 
 # %% ../nbs/30_detect.ipynb #a36bfae1
 import warnings
@@ -18,6 +18,7 @@ from torch import nn
 
 from .cohort import LeakageWarning
 from .core import BonemetsError, CohortError, content_hash, read_json, read_table, seed_everything, write_json, write_table
+from .detection import choose_threshold, fit_temperature
 from .metrics import detection_metrics
 from .slices import fit_slices
 from .train import (LearningRates, SliceModel, begin_training, channel_statistics, finish_training, load_weights, lr_range, make_recipe, processes,
@@ -124,17 +125,7 @@ def choose_operating_point(
     detector.config["temperature"] = fit_temperature(found)
     return dict(threshold=_choose(detect_cases(detector, store, cases), floor), temperature=detector.config["temperature"], threshold_rule=f"{rule} over {len(cases)} {detector.config['chosen_by']} cases")
 
-def _choose(found, floor):
-    points = np.unique(found.probability)[::-1]
-    scores = [detection_metrics(found.truth, found.probability, t) for t in points]
-    return float(points[int(np.argmax([s["f1"] if floor is None else s["recall"] >= floor for s in scores]))])
-
-def fit_temperature(found):
-    "The temperature with the smallest log loss."
-    from scipy.optimize import minimize_scalar
-    p = np.clip(found.probability.to_numpy(float), 1e-12, 1 - 1e-12)
-    logit, sign = np.log(p/(1 - p)), np.where(found.truth, 1, -1)
-    return float(np.exp(minimize_scalar(lambda t: np.logaddexp(0, -sign*logit/np.exp(t)).mean(), bounds=(-3, 3), method="bounded").x))
+def _choose(found, floor): return choose_threshold(found, recall=floor)
 
 # %% ../nbs/30_detect.ipynb #dbb86777
 def train_detector(
