@@ -68,7 +68,7 @@ class Detector(SliceModel):
         "Detection metrics over all slices of some cases. Raises ValueError without a store or cases; warns (LeakageWarning) where the detector was trained on one of them."
         if store is None or not len(case_ids): raise ValueError("evaluate needs the slice store and at least one case id")
         seen = sorted(set(case_ids) & set(self.config.get("train_cases", ())))
-        if seen: warnings.warn(f"{len(seen)} of {len(set(case_ids))} cases are among those that this detector was trained on, {seen[0]} for example: the scores say nothing about new patients", LeakageWarning, stacklevel=2)
+        if seen: warnings.warn(f"the detector was trained on {len(seen)} of these cases, {seen[0]} for example: the scores say nothing about new patients", LeakageWarning, stacklevel=2)
         found = detect_cases(self, store, case_ids)
         return {**detection_metrics(found.truth, found.probability, self.config["threshold"]), "n_cases": len(set(case_ids)), "n_slices": len(found)}
 
@@ -122,8 +122,9 @@ def choose_operating_point(
     rule = "best F1" if floor is None else f"recall of at least {floor:g}"
     found = detect_cases(detector, store, cases, calibrated=False)
     if found.truth.nunique() < 2: return dict(threshold=0.5, temperature=1., threshold_rule="0.5, nothing to choose on")
-    detector.config["temperature"] = fit_temperature(found)
-    return dict(threshold=_choose(detect_cases(detector, store, cases), floor), temperature=detector.config["temperature"], threshold_rule=f"{rule} over {len(cases)} {detector.config['chosen_by']} cases")
+    temperature = detector.config["temperature"] = fit_temperature(found)
+    threshold = _choose(detect_cases(detector, store, cases), floor)
+    return dict(threshold=threshold, temperature=temperature, threshold_rule=f"{rule} over {len(cases)} {detector.config['chosen_by']} cases")
 
 def _choose(found, floor): return choose_threshold(found, recall=floor)
 
@@ -184,7 +185,8 @@ class DetectorEnsemble:
         return pd.concat([self._detect_one(case, store) for case in case_ids], ignore_index=True)
 
     def _detect_one(self, case, store):
-        if case in set(self.out_of_fold.case): return detect_cases(self.detectors[fold := int(self.out_of_fold.fold[self.out_of_fold.case == case].iloc[0])], store, [case]).assign(fold=fold)
+        own = self.out_of_fold.fold[self.out_of_fold.case == case]
+        if len(own): return detect_cases(self.detectors[own.iloc[0]], store, [case]).assign(fold=own.iloc[0])
         fresh = [d for d in self.detectors if case not in d.config["train_cases"] + d.config["watch_cases"]]
         if not fresh: raise CohortError(f"case {case} was trained on by every fold's detector, so none may judge it")
         found = [detect_cases(d, store, [case]) for d in fresh]
