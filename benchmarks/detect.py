@@ -11,7 +11,7 @@ archs    slices a second in training and prediction, and peak memory, for the pa
 
 The files lie in the page cache for all readers, so this measures the readers, not the disk. Ratios are medians of paired rounds, with quartiles.
 """
-import argparse, contextlib, gc, os, subprocess, sys, tempfile, threading, time, warnings
+import argparse, contextlib, ctypes, gc, os, subprocess, sys, tempfile, threading, time, warnings
 from pathlib import Path
 
 warnings.filterwarnings("ignore")
@@ -64,6 +64,7 @@ def peak_memory():
     found, stop = {}, threading.Event()
     anon = lambda: next((int(line.split()[1])/1024 for line in open("/proc/self/status") if line.startswith("RssAnon")), np.nan)
     gc.collect()
+    with contextlib.suppress(OSError, AttributeError): ctypes.CDLL("libc.so.6").malloc_trim(0)     # what was freed before must not hide what is taken now
     start = found["mib"] = anon() if Path("/proc/self/status").exists() else np.nan
     def watch():
         while not stop.wait(0.001): found["mib"] = max(found["mib"], anon())
