@@ -174,14 +174,20 @@ def _train_folds(
     recipe: dict, # fields of `Recipe` for this model
     progress: bool = True, # whether to show training progress
 ) -> str: # a key of all folds' weights
-    "Train one model a fold into `models/<name>/fold<k>`, each a stage."
+    "Train one model a fold into `models/<name>/fold<k>`, each a stage that goes on from its last epoch where it was killed."
     recipe = {"windows": settings.windows, "seed": settings.seed, **recipe}
     key = content_hash(key, name, settings.preset, recipe)
     for k in range(len(splits["folds"])):
         folder = f"models/{name}/fold{k}"
-        work = lambda: train(store, splits, arch=name, preset=settings.preset, fold=k, progress=progress, **recipe).save(run/folder)
+        kept = run/"checkpoints"/f"{name}-fold{k}"/content_hash(key, k)
+        work = lambda: _train_one(run/folder, kept, lambda: train(store, splits, arch=name, preset=settings.preset, fold=k, progress=progress, folder=kept, **recipe))
         run_stage(run, f"train {name} fold {k + 1} of {len(splits['folds'])}", content_hash(key, k), work, [f"{folder}/model.safetensors", f"{folder}/config.json"])
     return content_hash(key, [read_json(run/f"models/{name}/fold{k}/config.json")["weights"] for k in range(len(splits["folds"]))])
+
+def _train_one(folder, kept, train):
+    "Train into `kept`, whose name tells the settings, put the finished model into `folder`, and let the checkpoints go, those of abandoned settings too."
+    train().save(folder)
+    shutil.rmtree(kept.parent, ignore_errors=True)
 
 # %% ../nbs/41_run.ipynb #216b4115
 def load_folds(
@@ -311,7 +317,7 @@ def _source(path):
 def _new_splits(run, splits):
     "Remove what a study in this folder made from other splits, then write these. A folder in which no study has trained is left as it is: what lies there is not ours."
     trained = any(name.startswith("train ") for name in read_manifest(run)["stages"])
-    for name in ("models", "detections", "predictions", "scores", "lesions", "radiomics"):
+    for name in ("models", "checkpoints", "detections", "predictions", "scores", "lesions", "radiomics"):
         if trained and (Path(run)/name).exists(): shutil.rmtree(Path(run)/name)
     return write_splits(splits, Path(run)/"splits.json")
 

@@ -6,7 +6,6 @@
 __all__ = ['WIDTHS', 'NETWORKS', 'UNet', 'build_network', 'dice_ce_loss', 'Segmenter', 'mask_on_source', 'train_segmenter']
 
 # %% ../nbs/32_segment.ipynb #62b49d86
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,9 @@ import torch
 from torch import nn
 
 from .core import seed_everything
-from .detect import SliceModel, fit_slices_model, load_weights, make_recipe, read_config, slice_loaders, split_rows, training_record
 from .metrics import case_scores
 from .slices import fit_slices, unfit_slices
+from .train import SliceModel, begin_training, finish_training, load_weights, make_recipe, read_config, read_history, split_roles, train_network, training_identity
 
 # %% ../nbs/32_segment.ipynb #793135c3
 WIDTHS = (32, 64, 128, 256, 356) # feature maps by level
@@ -98,7 +97,9 @@ class Segmenter(SliceModel):
     ): # a `Segmenter`
         "Load a saved segmenter; refuses damaged files and other kinds of model."
         config = read_config(folder, "segmenter")
-        return cls(load_weights(build_network(config["arch"], len(config["windows"])), folder), config)
+        return cls(load_weights(build_network(config["arch"], _in_channels(config["windows"], config.get("context", 0))), folder), config, read_history(folder))
+
+def _in_channels(windows, context): return len(windows)*(2*context + 1)
 
 # %% ../nbs/32_segment.ipynb #e7e914b1
 def mask_on_source(
@@ -117,14 +118,17 @@ def train_segmenter(
     preset: str = "quick", # budget: `"demo"`, `"quick"` or `"paper"`
     fold: int | None = None, # which fold; None: all patients outside the test set
     progress: bool = True, # whether to show a progress bar
+    folder: str | Path | None = None, # where checkpoints and the finished model go; None: nothing is kept
     **settings, # fields of `Recipe` that override the preset
-) -> Segmenter: # the trained segmenter
-    "Train a segmenter on one fold. Errors as `make_recipe`, `split_rows` and `build_network`."
+) -> Segmenter: # the trained segmenter, at its best epoch by the Dice of the patients who choose
+    "Train a segmenter on one fold, or go on with it. Errors as `make_recipe`, `split_roles`, `build_network`, `begin_training` and `fit_slices_model`."
     recipe = make_recipe(arch, preset, **settings)
+    if recipe.imbalance == "weight": raise ValueError("imbalance must be 'sample' or 'none' for a segmenter, got 'weight': its loss is Dice, which weighs by itself")
     if store.size % 16: raise ValueError(f"store has slices of {store.size} pixels, the network needs a multiple of 16; build the store with such a size")
-    train_rows, valid_rows = split_rows(store, splits, fold)
+    roles = split_roles(store, splits, fold, recipe.watch, recipe.tune, recipe.seed)
+    if folder is not None and begin_training(folder, training_identity("segmenter", store, roles, recipe, fold)): return Segmenter.load(folder)
     seed_everything(recipe.seed)
-    net = build_network(arch, len(recipe.windows))
-    start = time.perf_counter()
-    history = fit_slices_model(net, slice_loaders(store, train_rows, valid_rows, "mask", recipe), dice_ce_loss(), recipe, progress)
-    return Segmenter(net, training_record("segmenter", store, train_rows, recipe, fold, time.perf_counter() - start), history)
+    net = build_network(arch, _in_channels(recipe.windows, recipe.context))
+    name = arch if fold is None else f"{arch} fold {fold + 1} of {len(splits['folds'])}"
+    config, history = train_network("segmenter", net, store, roles, recipe, fold, dice_ce_loss(), folder, name if progress else False)
+    return finish_training(Segmenter(net, config, history), folder)
