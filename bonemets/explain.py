@@ -7,6 +7,7 @@ __all__ = ['METHODS', 'target_layer', 'gradcam', 'plot_gradcam', 'body_mask', 'h
            'heat_summary']
 
 # %% ../nbs/31_explain.ipynb #698bc898
+import warnings
 from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
@@ -16,10 +17,11 @@ import torch
 from scipy import ndimage
 from torch import nn
 
+from .cohort import LeakageWarning
 from .core import need
-from .detect import normalise, window_channels
 from .plot import BONE_WINDOW, plot_slice
 from .stats import bootstrap_ci
+from .train import network_inputs
 
 # %% ../nbs/31_explain.ipynb #e312bae8
 def _run_blank(net, size=64):
@@ -76,9 +78,10 @@ def _find_layer(net, layer):
     try: return net.get_submodule(name), name
     except AttributeError: raise ValueError(f"layer must name a layer of {type(net).__name__}, one of {', '.join(n for n, _ in net.named_children())} or in them, got {name!r}") from None
 
-def _heat(net, x, cam, targets):
-    "Heat of a prepared batch, (B, S, S)."
-    with torch.inference_mode(False), torch.enable_grad(): return cam(input_tensor=x, targets=targets)
+def _heat(x, cam):
+    "Heat of a prepared batch, (B, S, S), for the one logit."
+    target = need("pytorch_grad_cam.utils.model_targets", "explain").ClassifierOutputTarget(0)
+    with torch.enable_grad(): return cam(input_tensor=x, targets=[target]*len(x))
 
 @contextmanager
 def _open_cam(net, layer, name, method):
@@ -93,23 +96,22 @@ def _open_cam(net, layer, name, method):
 # %% ../nbs/31_explain.ipynb #9775054e
 def gradcam(
     detector, # a trained `Detector`
-    hu: np.ndarray, # (N, S, S) HU, at the detector's pixel size
+    hu: np.ndarray, # (N, S, S) HU, at the detector's pixel size; for a detector with `context`, all slices of one CT in order
     method: str = "gradcam", # "gradcam", "hirescam", "layercam", "gradcampp", "xgradcam"
     layer: str | None = None, # the layer's name, e.g. from `target_layer(net, 16)`; None: the map that the head is given
+    rows=None, # which slices of `hu` to explain; None: all of them
     batch_size: int = 16, # slices at once
-) -> np.ndarray: # (N, S, S) float32 heat, 0 to 1, each slice scaled to its own maximum; all 0 where nothing speaks for a lesion
+) -> np.ndarray: # (len(rows), S, S) float32 heat, 0 to 1, each slice scaled to its own maximum; all 0 where nothing speaks for a lesion
     "Where a detector sees a lesion. Raises ValueError for another method, layer or shape, MissingDependency without pytorch-grad-cam."
     if method not in METHODS: raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     hu = np.asarray(hu)
     if hu.ndim != 3: raise ValueError(f"hu must be a stack of slices (N, S, S), got shape {hu.shape}")
-    net, device = detector.net, next(detector.net.parameters()).device
-    module, name = _find_layer(net, layer)
-    heat = np.zeros(hu.shape, np.float32)
-    target = need("pytorch_grad_cam.utils.model_targets", "explain").ClassifierOutputTarget(0)
-    with _open_cam(net, module, name, method) as cam:
-        for k in range(0, len(hu), batch_size):
-            x = normalise(window_channels(torch.from_numpy(np.array(hu[k:k+batch_size])).to(device), detector.config["windows"]))
-            heat[k:k+batch_size] = _heat(net, x, cam, [target]*len(x))
+    rows = np.arange(len(hu)) if rows is None else np.asarray(rows, dtype=int)
+    if len(rows) and not 0 <= rows.min() <= rows.max() < len(hu): raise ValueError(f"rows must be some of 0 to {len(hu) - 1}, got {rows.tolist()}")
+    device, heat = next(detector.net.parameters()).device, np.zeros((len(rows), *hu.shape[1:]), np.float32)
+    with _open_cam(detector.net, *_find_layer(detector.net, layer), method) as cam:
+        for k in range(0, len(rows), batch_size):
+            heat[k:k+batch_size] = _heat(torch.cat([network_inputs(hu, detector.config, r, r + 1, device) for r in rows[k:k+batch_size]]), cam)
     return heat
 
 # %% ../nbs/31_explain.ipynb #c1be0e9f
@@ -196,17 +198,20 @@ def explain_cases(
     layer: str | None = None, # as in `gradcam`
     tolerance_px: float | None = None, # for the pointing game; None: one cell of the detector's last feature map
 ) -> pd.DataFrame: # patient, case, z, probability and what `heat_scores` gives; a row a slice with a lesion
-    "Score the maps of all lesion slices of some cases. Raises ValueError as `gradcam` does, or for a store of another pixel size."
+    "Score the maps of all lesion slices of some cases. Raises ValueError as `gradcam` does, or for a store of another pixel size or no case; warns (LeakageWarning) for cases of the training."
+    if not len(case_ids): raise ValueError("case_ids must name at least one case, got none")
     if not np.isclose(store.pixel_mm, detector.config["pixel_mm"], rtol=1e-4): raise ValueError(f"store has pixels of {store.pixel_mm} mm, the detector was trained at {detector.config['pixel_mm']} mm")
+    seen = sorted(set(case_ids) & set(detector.config.get("train_cases", ())))
+    if seen: warnings.warn(f"{len(seen)} of {len(set(case_ids))} cases are among those that this detector was trained on, {seen[0]} for example: their maps say nothing about new patients", LeakageWarning, stacklevel=2)
     tolerance_px = feature_cell(detector.net) if tolerance_px is None else tolerance_px
     return pd.concat([_explain_case(detector, store, case, method, layer, tolerance_px) for case in case_ids], ignore_index=True)
 
 def _explain_case(detector, store, case, method, layer, tolerance_px):
     rows = store.index.loc[store.index.case == case, ["patient", "case", "z", "lesion"]].sort_values("z")
-    z = rows.z[rows.lesion.astype(bool)].to_numpy()
-    hu, mask = store.hu(case)[z], store.masks(case)[z]
-    scores = heat_scores(gradcam(detector, hu, method, layer), mask, body_mask(hu), tolerance_px)
-    return pd.concat([rows[rows.lesion.astype(bool)].drop(columns="lesion").reset_index(drop=True), pd.Series(detector.probabilities(hu), name="probability"), scores], axis=1)
+    rows = rows[rows.lesion.astype(bool)].drop(columns="lesion").reset_index(drop=True)
+    z, hu = rows.z.to_numpy(), store.hu(case)
+    p = detector.probabilities(hu)[z] if detector.config.get("context") else detector.probabilities(hu[z])
+    return pd.concat([rows.assign(probability=p), heat_scores(gradcam(detector, hu, method, layer, z), store.masks(case)[z], body_mask(hu[z]), tolerance_px)], axis=1)
 
 # %% ../nbs/31_explain.ipynb #a4ecb610
 _RATIOS = dict(over_chance=("inside", "chance"), over_chance_body=("inside", "chance_body"), hit_over_chance=("hit", "hit_chance"), hit_over_chance_body=("hit", "hit_chance_body"))
