@@ -129,12 +129,13 @@ def plot_gradcam(
     mask: np.ndarray | None = None, # (S, S) lesion, outlined in both pictures; None: not drawn
     probabilities: dict | None = None, # name -> probability of a lesion in this slice, written above
     window: tuple = BONE_WINDOW, # (level, width), HU
+    dpi: int = 75, # pixels an inch; a picture is 2.35 inches high
 ): # matplotlib Figure
     "Input beside Grad-CAM overlay, one row a network. Raises ValueError for a heat of another shape or none at all."
     if not heats: raise ValueError("heats must name at least one map, got none")
     for name, heat in heats.items():
         if np.shape(heat) != np.shape(hu): raise ValueError(f"heats[{name!r}] must have the slice's shape {np.shape(hu)}, got {np.shape(heat)}")
-    fig, axes = plt.subplots(len(heats), 2, figsize=(5, 2.35*len(heats)), dpi=75, squeeze=False, layout="constrained")
+    fig, axes = plt.subplots(len(heats), 2, figsize=(5, 2.35*len(heats)), dpi=dpi, squeeze=False, layout="constrained")
     for (left, right), (name, heat) in zip(axes, heats.items()):
         p = (probabilities or {}).get(name)
         plot_slice(hu, (pixel_mm, pixel_mm), window, None if mask is None else {"lesion": mask}, ax=left, title=name if p is None else f"{name}: p = {p:.2f}")
@@ -220,7 +221,7 @@ def _summary(scores, n_boot, seed):
     "One row of the summary: means, and ratios of sums with their intervals."
     scores = scores[scores.chance.notna()]
     row = dict(n_patients=scores.patient.nunique(), n_slices=len(scores), n_empty=int((scores.reason == "empty map").sum()), inside=scores.inside.mean(), chance=scores.chance.mean(), hit=scores.hit.mean(), hit_chance=scores.hit_chance.mean())
-    reasons = []
+    reasons = [f"heat inside without {row['n_empty']} empty maps"]*(row["n_empty"] > 0)
     for name, (part, whole) in _RATIOS.items():
         ci = bootstrap_ci(scores.dropna(subset=[part, whole]), (part, whole), n_boot=n_boot, seed=seed)
         row |= {name: ci.value, f"{name}_low": ci.low, f"{name}_high": ci.high}
