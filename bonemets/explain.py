@@ -174,7 +174,8 @@ def heat_scores(
     "How much of the heat lies in the lesion and whether it points there, beside chance. Raises ValueError for shapes that differ, or heat below 0."
     heat, mask = np.asarray(heat, float), np.asarray(mask) > 0
     body = np.ones(mask.shape, bool) if body is None else np.asarray(body) > 0
-    if not heat.shape == mask.shape == body.shape or heat.ndim != 3: raise ValueError(f"heat, mask and body must have one shape (N, S, S), got {heat.shape}, {mask.shape}, {body.shape}")
+    if not heat.shape == mask.shape == body.shape or heat.ndim != 3:
+        raise ValueError(f"heat, mask and body must have one shape (N, S, S), got {heat.shape}, {mask.shape}, {body.shape}")
     if not (heat >= 0).all(): raise ValueError("heat must be ≥ 0 everywhere, got negative or NaN values")
     if not tolerance_px >= 0: raise ValueError(f"tolerance_px must be ≥ 0, got {tolerance_px!r}")
     columns = ["inside", "chance", "chance_body", "hit", "hit_chance", "hit_chance_body", "reason"]
@@ -201,9 +202,12 @@ def explain_cases(
 ) -> pd.DataFrame: # patient, case, z, probability and what `heat_scores` gives; a row a slice with a lesion
     "Score the maps of all lesion slices of some cases. Raises ValueError as `gradcam` does, or for a store of another pixel size or no case; warns (LeakageWarning) for cases of the training."
     if not len(case_ids): raise ValueError("case_ids must name at least one case, got none")
-    if not np.isclose(store.pixel_mm, detector.config["pixel_mm"], rtol=1e-4): raise ValueError(f"store has pixels of {store.pixel_mm} mm, the detector was trained at {detector.config['pixel_mm']} mm")
+    if not np.isclose(store.pixel_mm, detector.config["pixel_mm"], rtol=1e-4):
+        raise ValueError(f"store has pixels of {store.pixel_mm} mm, the detector was trained at {detector.config['pixel_mm']} mm")
     seen = sorted(set(case_ids) & set(detector.config.get("train_cases", ())))
-    if seen: warnings.warn(f"{len(seen)} of {len(set(case_ids))} cases are among those that this detector was trained on, {seen[0]} for example: their maps say nothing about new patients", LeakageWarning, stacklevel=2)
+    if seen:
+        text = f"{len(seen)} of {len(set(case_ids))} cases are among those that this detector was trained on, {seen[0]} for example: their maps say nothing about new patients"
+        warnings.warn(text, LeakageWarning, stacklevel=2)
     tolerance_px = feature_cell(detector.net) if tolerance_px is None else tolerance_px
     return pd.concat([_explain_case(detector, store, case, method, layer, tolerance_px) for case in case_ids], ignore_index=True)
 
@@ -220,7 +224,8 @@ _RATIOS = dict(over_chance=("inside", "chance"), over_chance_body=("inside", "ch
 def _summary(scores, n_boot, seed):
     "One row of the summary: means, and ratios of sums with their intervals."
     scores = scores[scores.chance.notna()]
-    row = dict(n_patients=scores.patient.nunique(), n_slices=len(scores), n_empty=int((scores.reason == "empty map").sum()), inside=scores.inside.mean(), chance=scores.chance.mean(), hit=scores.hit.mean(), hit_chance=scores.hit_chance.mean())
+    row = dict(n_patients=scores.patient.nunique(), n_slices=len(scores), n_empty=int((scores.reason == "empty map").sum()))
+    row |= {name: scores[name].mean() for name in ("inside", "chance", "hit", "hit_chance")}
     reasons = [f"heat inside without {row['n_empty']} empty maps"]*(row["n_empty"] > 0)
     for name, (part, whole) in _RATIOS.items():
         ci = bootstrap_ci(scores.dropna(subset=[part, whole]), (part, whole), n_boot=n_boot, seed=seed)
