@@ -28,7 +28,7 @@ from fastai.callback.fp16 import MixedPrecision
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
-from fastai.torch_core import TensorImage, TensorMask, default_device
+from fastai.torch_core import TensorImage, TensorMask, default_device, to_float
 from fastai.vision.augment import aug_transforms
 from fasttransform import Pipeline
 
@@ -512,15 +512,24 @@ class _StepBar(Callback):
     def after_fit(self): self.steps_bar.close()
 
 # %% ../nbs/29_train.ipynb #b0aadc03
-class _HalfPrecision(Callback):
-    "Forward passes in bfloat16, by torch's autocast."
-    order = 10
-    def before_batch(self):
-        self.cast = torch.autocast(self.x.device.type, torch.bfloat16)
-        self.cast.__enter__()
-    def after_pred(self):
-        self.cast.__exit__(None, None, None)
-        self.learn.pred = self.pred.float()
+class _HalfPrecision(nn.Module):
+    "A network whose forward passes run in half precision; what it answers is in full."
+    def __init__(self,
+        net: nn.Module, # the network, whose weights stay in full precision
+        dtype: torch.dtype, # `torch.bfloat16` or `torch.float16`
+    ):
+        super().__init__()
+        self.net, self.dtype = net, dtype
+
+    def forward(self, x):
+        with torch.autocast(x.device.type, self.dtype): found = self.net(x)
+        return to_float(found)
+
+class _LossScaling(MixedPrecision):
+    "fastai's scaling of the loss, without its cast."
+    def before_batch(self): pass
+    def after_pred(self): pass
+    def after_loss(self): pass
 
 def choose_precision(
     precision: str = "auto", # `"auto"`, `"full"` or `"bfloat16"`
@@ -548,10 +557,11 @@ def slice_learner(
 ) -> Learner: # with its optimiser; no fastai bars or loggers
     "A fastai Learner for slices: windows and augmentation on the device, chance tied to the epoch, AdamW."
     stats = stats or dict(channel_mean=0.5, channel_std=0.5)
-    half = {"bfloat16": [_HalfPrecision], "float16": [MixedPrecision]}.get(choose_precision(recipe.precision), [])
-    cbs = [TrainEvalCallback, _SeedEpoch(recipe.seed, rank), PrepareBatch(recipe.windows, recipe.augment, stats["channel_mean"], stats["channel_std"]), Watch, *(c() for c in half)]
+    half = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(choose_precision(recipe.precision))
+    cbs = [TrainEvalCallback, _SeedEpoch(recipe.seed, rank), PrepareBatch(recipe.windows, recipe.augment, stats["channel_mean"], stats["channel_std"]), Watch] + [_LossScaling]*(half is torch.float16)
     opt = partial(OptimWrapper, opt=partial(torch.optim.AdamW, betas=(0.9, 0.99), eps=1e-5, fused=default_device().type in ("cpu", "cuda")))
-    learn = _SliceLearner(loaders, net.to(default_device()), loss_func=loss, opt_func=opt, splitter=_weight_groups, default_cbs=False, cbs=cbs)
+    net = net.to(default_device())
+    learn = _SliceLearner(loaders, _HalfPrecision(net, half) if half else net, loss_func=loss, opt_func=opt, splitter=_weight_groups, default_cbs=False, cbs=cbs)
     learn.create_opt()
     return learn
 
@@ -573,8 +583,7 @@ def fit_slices_model(
     if state.history: state.resumed.append(len(state.history))
     keeper = Keeper(net, recipe, state, best, folder if rank == 0 else None, add_over_processes if size > 1 else None)
     learn.add_cbs([keeper] + [_ShareGradients()]*(size > 1) + [_StepBar(progress if isinstance(progress, str) else recipe.arch)]*bool(progress and rank == 0))
-    if not state.stopped(recipe):
-        with torch.autocast(default_device().type, enabled=False): learn.fit_one_cycle(recipe.epochs, recipe.lr)
+    if not state.stopped(recipe): learn.fit_one_cycle(recipe.epochs, recipe.lr)
     if not state.stopped(recipe):
         raise BonemetsError(f"the training loss of {recipe.arch} was no number in epoch {len(state.history)}; try a lower lr than {recipe.lr:g} (find_lr proposes one)")
     net.load_state_dict(keeper.best)
