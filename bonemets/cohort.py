@@ -583,13 +583,16 @@ def _check_cover(splits, known):
         if bad: raise CohortError(f"case {min(bad)} {said}; make the split with split_patients")
 
 def check_splits(
-    splits: dict, # as `split_patients` gives it
+    splits: dict, # as `split_patients` gives it; cases named under "planted" are copies that may be in train alone
     cohort, # the table of cases that it splits
 ) -> dict: # `splits`
     "Make sure that a split covers the cohort and that no patient is on two sides. Raises CohortError naming the patient or case."
     if splits.get("unit", "patient") == "slice": raise CohortError("splits must be of cases, got one of slices, which always puts patients on two sides")
-    _check_cover(splits, set(cohort["case"]))
-    patient_of = dict(zip(cohort["case"], cohort["patient"]))
+    planted = set(splits.get("planted", ()))
+    astray = planted & {c for side in (splits["test"], *(f["val"] for f in splits["folds"])) for c in side}
+    if astray: raise CohortError(f"case {min(astray)} is planted, so it may only be trained on; make the split with split_patients and with_planted")
+    patient_of, cohort = dict(zip(cohort["case"], cohort["patient"])), cohort[~cohort["case"].isin(planted)]
+    _check_cover({**splits, "folds": [{**f, "train": [c for c in f["train"] if c not in planted]} for f in splits["folds"]]}, set(cohort["case"]))
     for k, fold in enumerate(splits["folds"]):
         _check_sides({"test": splits["test"], f"fold {k} train": fold["train"], f"fold {k} val": fold["val"]}, patient_of)
         left = set(cohort["case"]) - set(splits["test"]) - set(fold["train"]) - set(fold["val"])
@@ -602,9 +605,11 @@ def split_slices(
     test: float = 0.2, # share of slices set aside, 0 to below 1
     folds: int = 5, # ≥ 2
     seed: int = 0, # the split's seed
-) -> dict: # as `split_patients`, of positions in `index` (0 is its first row), with "unit" and a "leakage" note
-    "Split slices at random, positives spread evenly, and warn: patients are on both sides. Raises CohortError for missing columns or too few slices."
+) -> dict: # as `split_patients`, of positions in `index` (0 is its first row), with "unit", a "leakage" note and "n", the rows of `index`
+    "Split slices at random, positives spread evenly, and warn: patients are on both sides. Raises CohortError for missing columns, slices without a label, or too few."
     _check_columns(index, "index", ("case", "lesion"))
+    unknown = index["case"][index["lesion"].isna()]
+    if len(unknown): raise CohortError(f"index must say of every slice whether it holds a lesion, case {unknown.iloc[0]} has slices without a label; leave them out")
     n_test = _check_split_args(test, folds, len(index), "slice")
     rng = make_rng(seed, "slices")
     keys = [index["lesion"].to_numpy(bool), index["case"].to_numpy(str)]
@@ -613,7 +618,7 @@ def split_slices(
     shuffled = np.concatenate([rng.permutation(part) for part in (order[~keys[0][order]], order[keys[0][order]])])
     names = [str(i) for i in shuffled]
     split = _sides({str(i): [int(i)] for i in shuffled}, *_deal(names, n_test, folds, rng))
-    return split | _leaks("slice", "neighbouring slices of one patient stand on two sides")
+    return split | dict(n=len(index)) | _leaks("slice", "neighbouring slices of one patient stand on two sides")
 
 # %% ../nbs/05_cohort.ipynb #cf6fa1ef
 def write_splits(
