@@ -6,6 +6,7 @@
 __all__ = ['CENTRE', 'SIZE', 'read_boxes', 'box_mask', 'box_slices', 'lesion_boxes', 'box_cohort']
 
 # %% ../nbs/07_boxes.ipynb #b91c266a
+import os
 from pathlib import Path
 
 import numpy as np
@@ -28,20 +29,31 @@ def _check_boxes(boxes, source="boxes"):
     if bad.any(): raise CohortError(f"{source} must give finite centres and sizes above 0 (mm), row {np.flatnonzero(bad)[0]} has {numbers[bad][0].tolist()}")
     return boxes.assign(**dict(zip((*CENTRE, *SIZE), numbers.T)))
 
+def _read_text(path):
+    "A CSV as text, NaN for empty cells, so that patient 007 stays 007."
+    try: return pd.read_csv(path, dtype=str)
+    except pd.errors.EmptyDataError: raise CohortError(f"{path} is empty; it must hold a line of column names and a line for each box") from None
+
+def _named(boxes, source):
+    "Refuse a box that does not say whose it is."
+    for k in ("image", "patient"):
+        if k in boxes and boxes[k].isna().any(): raise CohortError(f"{source} must name the {k} of every box, row {np.flatnonzero(boxes[k].isna())[0]} has none")
+    return boxes
+
 def read_boxes(
     path: str | Path, # a CSV, one row a box
     columns: dict | None = None, # our name → the file's, e.g. {"image": "image_path"}; None: all are named as here
     frame: str = "LPS", # of the file's coordinates: "LPS" or "RAS"
-) -> pd.DataFrame: # image (a path beside the CSV, as text), x, y, z, width, height, depth in mm (LPS); further columns as they are
-    "Read a table of boxes. Raises FileNotFoundError, ValueError for another frame, CohortError for a missing column or a box without place or size."
+) -> pd.DataFrame: # image (a path beside the CSV, as text), x, y, z, width, height, depth in mm (LPS); further columns as text
+    "Read a table of boxes. Raises FileNotFoundError, ValueError for another frame, CohortError for a missing column or a box without place, size, image or patient."
     if frame not in ("LPS", "RAS"): raise ValueError(f"frame must be 'LPS' or 'RAS', got {frame!r}")
     if not Path(path).is_file(): raise FileNotFoundError(f"there is no table of boxes at {path}")
-    boxes, named = pd.read_csv(path), columns or {}
+    boxes, named = _read_text(path), columns or {}
     unknown = [theirs for theirs in named.values() if theirs not in boxes]
     if unknown: raise CohortError(f"{path} has no column {unknown[0]!r}; it has: {', '.join(boxes.columns)}")
     taken = pd.DataFrame({ours: boxes[theirs] for ours, theirs in named.items()}, index=boxes.index)
     rest = boxes[[c for c in boxes if c not in named and c not in named.values()]]
-    boxes = _check_boxes(pd.concat([taken, rest], axis=1), path)
+    boxes = _named(_check_boxes(pd.concat([taken, rest], axis=1), path), path)
     if "image" in boxes: boxes["image"] = [str(Path(path).parent/i) for i in boxes.image]
     return boxes.assign(x=-boxes.x, y=-boxes.y) if frame == "RAS" else boxes
 
@@ -155,20 +167,38 @@ def _stem(path):
     name = Path(path).name
     return next((name[:-len(s)] for s in (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd") if name.lower().endswith(s)), name)
 
+def _all_images(boxes, images):
+    "{image: (its patient, its boxes)}, one spelling a file; those without boxes too."
+    spelt = lambda table: table.assign(image=[os.path.normpath(i) for i in table.image])
+    every = pd.concat([spelt(boxes)] + ([] if images is None else [spelt(images)]), ignore_index=True)
+    for image, t in every.groupby("image", sort=False):
+        who = sorted(set(t.patient.astype(str))) if "patient" in t else [_stem(image)]
+        if len(who) > 1: raise CohortError(f"boxes: {Path(image).name} belongs to {len(who)} patients, {' and '.join(who[:2])}; an image is one patient's")
+        yield image, who[0], t.dropna(subset=[*CENTRE, *SIZE], how="all").reset_index(drop=True)
+
 def box_cohort(
     boxes: pd.DataFrame, # as `read_boxes` gives it, with `image`; with `patient`, patients are named by it, else by their file
     folder: str | Path, # where cohort.csv and the masks go; made if it is missing
     cover: str = "centre", # which voxels count: "centre" or "touch"
     outside: str = "raise", # for a box that does not meet its image: "raise" or "skip"
-) -> Path: # `folder`/cohort.csv: patient, case, image, mask
-    "Write a mask for each image that has boxes, and the table of them. Raises CohortError for missing columns or two images of one name, else as `box_mask`."
-    if "image" not in boxes: raise CohortError(f"boxes must have the column image, got {', '.join(boxes.columns)}; read_boxes names it")
+    images: pd.DataFrame | None = None, # image (a path), and patient where boxes have it: scans of the study, those without a lesion too; None: those with boxes
+) -> Path: # `folder`/cohort.csv: patient, case, image, mask (empty for a scan without boxes)
+    "Write a mask for each image, and the table of them. Raises CohortError for missing columns, an image of two patients or none, two images of one name, no image; else as `box_mask`."
+    boxes, images = _check_images(boxes, images)
     rows = []
-    for image, mine in boxes.groupby("image", sort=False):
+    for image, patient, mine in _all_images(boxes, images):
         case, path = _stem(image), Path(folder)/f"{_stem(image)}_boxes.nii.gz"
         if case in [r["case"] for r in rows]: raise CohortError(f"boxes: two images are named {case}; name cases apart by their files")
-        try: mask = box_mask(read_header(image), mine.reset_index(drop=True), cover, outside)
+        try: mask = box_mask(read_header(image), mine, cover, outside)
         except GeometryError as e: raise GeometryError(f"{image}: {e}") from e
         write_volume(mask, path, like=image)
-        rows.append(dict(patient=str(mine.patient.iloc[0]) if "patient" in mine else case, case=case, image=image, mask=str(path)))
+        rows.append(dict(patient=patient, case=case, image=image, mask=str(path)))
     return write_cohort(pd.DataFrame(rows), Path(folder)/"cohort.csv")
+
+def _check_images(boxes, images):
+    "Boxes and images with all names in place."
+    for table, name in ((boxes, "boxes"), (images, "images")):
+        if table is not None and "image" not in table: raise CohortError(f"{name} must have the column image, got {', '.join(map(str, table.columns))}; read_boxes names it")
+    if images is not None and ("patient" in boxes) != ("patient" in images) and len(boxes): raise CohortError("boxes and images must both have the column patient, or neither; only one has it")
+    if not len(boxes) and (images is None or not len(images)): raise CohortError("boxes must name at least one image, got none; name scans without lesions with images=")
+    return _named(_check_boxes(boxes), "boxes"), images if images is None else _named(images, "images")
