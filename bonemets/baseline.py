@@ -16,7 +16,7 @@ from .core import CohortError, make_rng
 
 # %% ../nbs/14_baseline.ipynb #9a85e3e7
 def _check_range(n_bins, range_hu, thumbnail, size):
-    if n_bins < 1 or n_bins != int(n_bins): raise ValueError(f"n_bins must be a whole number ≥ 1, got {n_bins!r}")
+    if not isinstance(n_bins, (int, float, np.number)) or n_bins < 1 or n_bins != int(n_bins): raise ValueError(f"n_bins must be a whole number ≥ 1, got {n_bins!r}")
     if not range_hu[0] < range_hu[1]: raise ValueError(f"range_hu must be (low, high) with low < high, got {tuple(range_hu)}")
     if not 0 <= thumbnail <= size: raise ValueError(f"thumbnail must be 0 or a number of pixels up to the slice's {size}, got {thumbnail!r}")
 
@@ -42,8 +42,8 @@ def slice_features(
 ) -> np.ndarray: # (n, n_bins + thumbnail²) float64; (0, …) for no rows
     "What a linear model may see of each slice: log(1 + pixels) of each bin, and a coarse picture. Raises ValueError for bins, range or picture out of range."
     _check_range(n_bins, range_hu, thumbnail, store.size)
-    rows, bin_of = range(len(store)) if rows is None else rows, _bin_of(int(n_bins), range_hu)
-    out = np.empty((len(rows), int(n_bins) + thumbnail**2))
+    n_bins, rows = int(n_bins), range(len(store)) if rows is None else rows
+    out, bin_of = np.empty((len(rows), n_bins + thumbnail**2)), _bin_of(n_bins, range_hu)
     for target, hu in zip(out, (store[i] for i in rows)):
         target[:n_bins] = np.log1p(np.bincount(bin_of[hu.view("uint16").ravel()], minlength=n_bins + 1)[:n_bins])
         if thumbnail: target[n_bins:] = _shrink(hu, thumbnail, range_hu).ravel()
@@ -73,6 +73,14 @@ def _choose_c(x, y, groups, cs, inner):
     if not all(aucs.values()): raise CohortError("choosing C needs a group of patients with both kinds of slices, got none; give one value: cs=(1.,)")
     return max(aucs, key=lambda c: round(np.mean(aucs[c]), 12))
 
+def _check_features(features, n):
+    "Features as an array (n, k) of finite numbers."
+    x = np.asarray(features, float)
+    if x.ndim != 2: raise ValueError(f"features must be (n, k), one row a slice, got an array of shape {x.shape}; for a single column: features[:, None]")
+    if len(x) != n: raise ValueError(f"features must have one row for each of the {n} slices, got {len(x)}")
+    if not np.isfinite(x).all(): raise ValueError(f"features must be finite, row {np.flatnonzero(~np.isfinite(x).all(1))[0]} is not; leave out the column or fill it")
+    return x
+
 def fit_baseline(
     features: np.ndarray, # (n, k), of the training slices
     lesion: np.ndarray, # (n,) bool: the slice holds a lesion
@@ -80,8 +88,10 @@ def fit_baseline(
     cs: tuple = CS, # values of C to choose from; a single one is taken as it is
     inner: int = 4, # groups of patients for choosing, ≥ 2
 ): # scikit-learn pipeline: `predict_proba(features)[:, 1]` is the probability of a lesion
-    "Fit the linear baseline. Raises ValueError for no C, CohortError where all slices are alike, or there are too few patients to choose C."
+    "Fit the linear baseline. Raises ValueError for no C, `inner` below 2, features that are no finite table; CohortError where all slices are alike, or there are too few patients to choose C."
     y = np.asarray(lesion, bool)
+    features = _check_features(features, len(y))
+    if inner != int(inner) or inner < 2: raise ValueError(f"inner must be a whole number ≥ 2, got {inner!r}")
     if not len(cs): raise ValueError("cs must hold at least one value of C, got none")
     if y.all() or not y.any(): raise CohortError(f"training needs slices with a lesion and slices without, got {int(y.sum())} of {len(y)} with one")
     return _model(_choose_c(features, y, np.asarray(groups), tuple(cs), inner)).fit(features, y)
@@ -97,9 +107,16 @@ def _rows(store, side, unit):
     "Rows of the store for one side of a split, of cases or of slices."
     return np.asarray(side, int) if unit == "slice" else store.rows(side)
 
+def _check_count(store, splits, unit):
+    "Refuse a split of slices that was made of another index than the store's: its bare positions would name other slices."
+    n = splits.get("n", len(store))
+    if unit == "slice" and n != len(store): raise CohortError(f"splits are of the rows of an index of {n} slices, the store has {len(store)}; make them with split_slices(store.index)")
+
 def _check_unit(store, splits):
     "The split's unit; one that leaks warns, one by patient is checked."
     unit = splits.get("unit", "patient")
+    if not splits["folds"]: raise CohortError("splits must hold at least one fold to train on, got none; make the splits with split_patients")
+    _check_count(store, splits, unit)
     if unit != "patient": warnings.warn(splits.get("leakage", f"split by {unit}, not by patient"), LeakageWarning, stacklevel=3)
     else:
         listed = set(splits["test"]).union(*(f["train"] + f["val"] for f in splits["folds"]))
@@ -118,7 +135,7 @@ def linear_baseline(
     inner: int = 4, # groups of patients for choosing
 ) -> pd.DataFrame: # patient, case, z, probability, truth, fold (−1: test, the mean over folds); `unit` where the split is not by patient
     "Logistic regression on features of your own, out of fold. Raises as `fit_baseline` and `check_splits`; warns where the split leaks."
-    if len(features) != len(store): raise ValueError(f"features must have one row for each of the store's {len(store)} slices, got {len(features)}")
+    features = _check_features(features, len(store))
     unit, patient = _check_unit(store, splits), store.index.patient.to_numpy()
     test, tables, of_test = _rows(store, splits["test"], unit), [], []
     for k, fold in enumerate(splits["folds"]):
@@ -163,14 +180,15 @@ def random_label_probe(
     store, # a `SliceStore`; its masks are not looked at
     n_draws: int = 20, # how often labels are drawn
     folds: int = 2, # of each split; `n` folds need 4n − 2 patients, so that each has both labels
-    thumbnail: int = 16, # pixels along each side of the coarse picture
+    thumbnail: int = 16, # pixels along each side of the coarse picture; at most the slice's own
     c: float = 1., # strength of regularisation
     seed: int = 0, # ≥ 0
 ) -> pd.DataFrame: # draw, unit ("slice", "patient"), auc: the mean over folds
-    "How well a linear model learns labels that mean nothing, by slice and by patient. Raises CohortError for too few patients."
+    "How well a linear model learns labels that mean nothing, by slice and by patient. Raises CohortError for too few patients, ValueError for no draws."
     patients = sorted(store.cases.patient.unique())
+    if n_draws < 1: raise ValueError(f"n_draws must be at least 1, got {n_draws}")
     if len(patients) < 4*folds - 2: raise CohortError(f"{folds} folds with both labels in each need at least {4*folds - 2} patients, got {len(patients)}")
-    x, rows = slice_features(store, thumbnail=thumbnail), []
+    x, rows = slice_features(store, thumbnail=min(thumbnail, store.size)), []
     for draw in range(n_draws):
         label = dict(zip(patients, (make_rng(seed, "labels", draw).permutation(len(patients)) % 2).tolist()))
         y = store.index.patient.map(label).to_numpy(bool)
