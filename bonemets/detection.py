@@ -7,8 +7,9 @@ __all__ = ['METRICS', 'SOURCE', 'DETECTORS', 'TABLE1_NOTES', 'MIN_HELD_OUT', 'ch
            'cross_thresholds', 'patient_counts', 'patient_wins', 'missed_lesions', 'detection_scores',
            'compare_detectors', 'reliability_curve', 'calibration_error', 'chance_error', 'brier_score',
            'fit_temperature', 'fit_platt', 'calibrate', 'cross_calibrate', 'calibration_table', 'plot_reliability',
-           'published_table1', 'Evaluation', 'choose_evaluation', 'table1', 'readable_table1', 'plot_table1',
-           'patient_table', 'scan_table', 'scan_scores', 'plot_curves', 'worst_slices', 'plot_worst_slices']
+           'published_table1', 'scored_side', 'leaked_rows', 'Evaluation', 'choose_evaluation', 'table1',
+           'readable_table1', 'plot_table1', 'patient_table', 'scan_table', 'scan_scores', 'plot_curves',
+           'worst_slices', 'plot_worst_slices']
 
 # %% ../nbs/13_detection.ipynb #845155ff
 import warnings
@@ -34,7 +35,7 @@ def _check_columns(found):
 
 def check_found(
     found: pd.DataFrame, # predictions, one row a slice: patient, case, z, probability, truth; further columns are kept
-) -> pd.DataFrame: # the same rows in the same order, numbered from 0, truth as bool; no rows for none
+) -> pd.DataFrame: # the same rows in the same order, numbered from 0, truth as bool, patient and case as text; no rows for none
     "Check a table of slice predictions. Raises ValueError for missing columns or values, double slices, ranges; CohortError for a case of two patients."
     _check_columns(found)
     twice = found[found.duplicated(["case", "z"])]
@@ -43,7 +44,8 @@ def check_found(
     if (of_case > 1).any(): raise CohortError(f"found: case {of_case.idxmax()} belongs to {of_case.max()} patients; a case is one patient's")
     truth = found.truth.infer_objects()
     truth = _binary(truth.to_numpy(bool if pd.api.types.is_bool_dtype(truth) else None), "truth")
-    return found.reset_index(drop=True).assign(truth=truth, probability=_probabilities(found.probability))
+    names = {k: found[k].astype(str) for k in ("patient", "case")}                 # as read_cohort has them; a CSV's "1" comes back as a number
+    return found.assign(truth=truth, probability=_probabilities(found.probability), **names).reset_index(drop=True)
 
 # %% ../nbs/13_detection.ipynb #96b708e5
 def curve_points(
@@ -89,6 +91,13 @@ def _leak(found, splits=None):
     units = {(splits or {}).get("unit", "patient"), *(found.unit.dropna().unique() if "unit" in found else ())} - {"patient"}
     return f"LEAKAGE: {(splits or {}).get('leakage', _LEAKAGE)}" if units else ""
 
+def _with_leak(found, reason): return "; ".join(filter(None, [_leak(found), reason]))
+
+def _marked(label, note):
+    "A figure's label with the word that its table carries in the note."
+    word = next((w for w in ("LEAKAGE", "FLATTERED") if w in str(note)), "")
+    return f"{label}\n({word})" if word else label
+
 def _pools(found):
     "For each fold (−1: held out): which rows are scored, and which rows may be chosen on."
     fold = _folds(found)
@@ -113,7 +122,9 @@ def _called(found, threshold):
     "Which slices are called positive, by a threshold or by a column."
     if isinstance(threshold, str):
         if threshold not in found: raise ValueError(f"threshold must be a number or a column of found, got {threshold!r}; cross_thresholds makes 'predicted'")
-        return _binary(found[threshold].to_numpy(), threshold)
+        called = found[threshold].infer_objects()
+        if called.isna().any(): raise ValueError(f"{threshold} must say of every slice whether it was called, {int(called.isna().sum())} have none")
+        return _binary(called.to_numpy(bool if pd.api.types.is_bool_dtype(called) else None), threshold)
     if not 0 <= threshold <= 1: raise ValueError(f"threshold must lie in 0…1, got {threshold}")
     return found.probability.to_numpy() >= threshold
 
@@ -173,7 +184,8 @@ def _rates(counts):
     "Every metric of hard calls as a function of patients' weights (m, n)."
     def rates(weights):
         tp, fp, fn, tn = (weights @ counts).T
-        return confusion_metrics(tp, fp, fn, tn) | dict(specificity=_over(tn, tn + fp, tn + fp > 0))
+        ill, m = tp + fn > 0, confusion_metrics(tp, fp, fn, tn)
+        return m | dict(specificity=_over(tn, tn + fp, tn + fp > 0)) | {k: np.where(ill, m[k], np.nan) for k in ("recall", "f1")}
     return rates
 
 def _estimates(found, threshold):
@@ -190,9 +202,10 @@ def missed_lesions(
 ) -> tuple: # (lesions in the cases of `found`, how many of them have no called slice); (NaN, NaN) where lesions are not known
     "Count the lesions of which a slice detector called no slice."
     if lesions is None: return np.nan, np.nan
-    inside = lesions[lesions.case.isin(found.case.unique())]
-    called = found[_called(found, threshold)].groupby("case").z.apply(np.asarray).to_dict()
-    hit = lambda l: np.any((called.get(l.case, np.array([])) >= l.z_first) & (called.get(l.case, np.array([])) <= l.z_last))
+    cases, none = found.case.astype(str), np.array([])
+    inside = lesions.assign(case=lesions.case.astype(str))[lesions.case.astype(str).isin(cases.unique())]
+    called = found[_called(found, threshold)].groupby(cases).z.apply(np.asarray).to_dict()
+    hit = lambda l: np.any((called.get(l.case, none) >= l.z_first) & (called.get(l.case, none) <= l.z_last))
     return len(inside), sum(not hit(l) for l in inside.itertuples())
 
 # %% ../nbs/13_detection.ipynb #998dd354
@@ -219,7 +232,7 @@ def _score_rows(found, threshold, lesions, metrics, settings):
     behind, why = _behind(found, counts, lesions, threshold), _missing_class(found.truth.to_numpy())
     for k in metrics:
         ci = _quiet(weights_ci, estimates[k], len(counts), **settings)
-        reason = "; ".join(filter(None, [_leak(found), why, ci.reason*(not (why and np.isnan(ci.value)))]))
+        reason = _with_leak(found, "; ".join(filter(None, [why, ci.reason*(not (why and np.isnan(ci.value)))])))
         yield dict(metric=k, value=ci.value, low=_clipped(ci)[0], high=_clipped(ci)[1], interval=ci.method if ci.low == ci.low else "", **behind, reason=reason)
 
 def detection_scores(
@@ -305,15 +318,16 @@ def reliability_curve(
     level: float = 0.95, # coverage of the intervals
     seed: int = 0, # ≥ 0
 ) -> pd.DataFrame: # a row a bin that holds slices: bin_low, bin_high, probability (mean), share (with a lesion), low, high, n_slices, n_positive, n_patients, reason
-    "Observed against predicted, bin by bin. Raises ValueError for another kind or number of bins, and as `check_found`."
+    "Observed against predicted, bin by bin. Raises ValueError for another kind or number of bins, and as `check_found`; warns below 10 patients."
     found = check_found(found)
+    _warn_few(found.patient.nunique())
     n, p, y, edges = _bin_sums(found, n_bins, kind)
     rows, settings = [], dict(n_boot=n_boot, level=level, seed=seed)
     for k in np.flatnonzero(n.sum(0)):
         share = lambda w: _over(w @ y[:, k], w @ n[:, k], w @ n[:, k] > 0)
         ci = _quiet(weights_ci, share, len(n), **settings)
         at = dict(bin_low=edges[k], bin_high=edges[k + 1], probability=p[:, k].sum()/n[:, k].sum(), share=ci.value, low=_clipped(ci)[0], high=_clipped(ci)[1])
-        rows.append(at | dict(n_slices=int(n[:, k].sum()), n_positive=int(y[:, k].sum()), n_patients=int((n[:, k] > 0).sum()), reason=ci.reason))
+        rows.append(at | dict(n_slices=int(n[:, k].sum()), n_positive=int(y[:, k].sum()), n_patients=int((n[:, k] > 0).sum()), reason=_with_leak(found, ci.reason)))
     return pd.DataFrame(rows, columns=["bin_low", "bin_high", "probability", "share", "low", "high", "n_slices", "n_positive", "n_patients", "reason"])
 
 # %% ../nbs/13_detection.ipynb #a4ed565b
@@ -325,11 +339,13 @@ def calibration_error(
     level: float = 0.95, # coverage asked for
     seed: int = 0, # ≥ 0
 ): # an `Interval` of bonemets.stats: value (0…1), low, high, n_patients, reason; NaN for no slices
-    "Expected calibration error with its patient-bootstrap interval. Raises as `reliability_curve`."
-    n, p, y, _ = _bin_sums(check_found(found), n_bins, kind)
+    "Expected calibration error with its patient-bootstrap interval. Raises and warns as `reliability_curve`."
+    found = check_found(found)
+    _warn_few(found.patient.nunique())
+    n, p, y, _ = _bin_sums(found, n_bins, kind)
     error = lambda w: np.abs(w @ (p - y)).sum(1)/(w @ n).sum(1)
     ci = _quiet(weights_ci, error, len(n), n_boot=n_boot, level=level, seed=seed)
-    return replace(ci, low=_clipped(ci)[0], high=_clipped(ci)[1])
+    return replace(ci, low=_clipped(ci)[0], high=_clipped(ci)[1], reason=_with_leak(found, ci.reason))
 
 def chance_error(
     found: pd.DataFrame, # predictions, one row a slice
@@ -349,9 +365,11 @@ def brier_score(
     level: float = 0.95, # coverage asked for
     seed: int = 0, # ≥ 0
 ): # an `Interval` of bonemets.stats: value (0…1, 0 is perfect), low, high, n_patients, reason; NaN for no slices
-    "Mean squared distance of probability and truth, with its patient-bootstrap interval. Raises as `check_found`."
+    "Mean squared distance of probability and truth, with its patient-bootstrap interval. Raises as `check_found`; warns below 10 patients."
     found = check_found(found)
-    return _quiet(bootstrap_ci, found.assign(value=(found.probability - found.truth)**2), n_boot=n_boot, level=level, seed=seed)
+    _warn_few(found.patient.nunique())
+    ci = _quiet(bootstrap_ci, found.assign(value=(found.probability - found.truth)**2), n_boot=n_boot, level=level, seed=seed)
+    return replace(ci, reason=_with_leak(found, ci.reason))
 
 # %% ../nbs/13_detection.ipynb #e1681e3a
 _HOTTEST, _FARTHEST, _EDGE = 20, 20, 1e-7
@@ -360,7 +378,9 @@ def _logit(probability):
     p = np.clip(probability, _EDGE, 1 - _EDGE)
     return np.log(p/(1 - p))
 
-def _sigmoid(logit): return 1/(1 + np.exp(-logit))
+def _sigmoid(logit):
+    from scipy.special import expit
+    return expit(logit)
 
 def _log_loss(slope_shift, logit, truth):
     "Mean log loss of sigmoid(slope · logit + shift), and its gradient."
@@ -396,7 +416,7 @@ def calibrate(
     probability: np.ndarray, # any shape, 0…1
     temperature: float, # > 0; 1 leaves the logit as it is
     shift: float = 0., # added to the logit after it was divided
-) -> np.ndarray: # the same shape, above 0 and below 1
+) -> np.ndarray: # the same shape, 0…1
     "Probabilities with logits divided by a temperature and shifted. Raises ValueError for probabilities out of range or a temperature that is not positive."
     if not (np.isfinite(temperature) and temperature > 0): raise ValueError(f"temperature must be a number > 0, got {temperature}")
     if not np.isfinite(shift): raise ValueError(f"shift must be a number, got {shift}")
@@ -418,12 +438,12 @@ def cross_calibrate(
 # %% ../nbs/13_detection.ipynb #4d3e2fc0
 def _calibration_row(name, found, n_bins, settings):
     bias = found.probability - found.truth
-    cis = dict(ece_width=calibration_error(found, n_bins, "width", **settings), ece_mass=calibration_error(found, n_bins, "mass", **settings),
-               brier=brier_score(found, **settings), excess=_quiet(bootstrap_ci, found.assign(value=bias), **settings))
+    cis = dict(ece_width=_quiet(calibration_error, found, n_bins, "width", **settings), ece_mass=_quiet(calibration_error, found, n_bins, "mass", **settings),
+               brier=_quiet(brier_score, found, **settings), excess=_quiet(bootstrap_ci, found.assign(value=bias), **settings))
     by_chance = {f"ece_{k}_chance": chance_error(found, n_bins, k, seed=settings["seed"]) for k in ("width", "mass")}
     ends = lambda k, ci: (ci.low, ci.high) if k == "excess" else _clipped(ci)
     columns = {k + s: v for k, ci in cis.items() for s, v in zip(("", "_low", "_high"), (ci.value, *ends(k, ci)))}
-    return dict(model=name) | columns | by_chance | dict(n_bins=n_bins, n_patients=found.patient.nunique(), n_slices=len(found), n_positive=int(found.truth.sum()))
+    return dict(model=name) | columns | by_chance | dict(n_bins=n_bins, n_patients=found.patient.nunique(), n_slices=len(found), n_positive=int(found.truth.sum()), note=_leak(found))
 
 def calibration_table(
     founds: dict, # {name: predictions}
@@ -431,7 +451,7 @@ def calibration_table(
     n_boot: int = 2000, # resamples of patients, ≥ 100
     level: float = 0.95, # coverage of the intervals
     seed: int = 0, # ≥ 0
-) -> pd.DataFrame: # a row a detector: ece_width, ece_mass, brier, excess, each with _low and _high; ece_…_chance; n_bins, n_patients, n_slices, n_positive
+) -> pd.DataFrame: # a row a detector: ece_width, ece_mass, brier, excess, each with _low and _high; ece_…_chance; n_bins, n_patients, n_slices, n_positive, note
     "Calibration of several detectors. Raises as `calibration_error`; warns below 10 patients."
     founds, settings = {k: check_found(t) for k, t in founds.items()}, dict(n_boot=n_boot, level=level, seed=seed)
     _warn_few(min((t.patient.nunique() for t in founds.values()), default=10))
@@ -463,9 +483,9 @@ def plot_reliability(
     n_boot: int = 1000, # resamples of patients, ≥ 100
 ): # matplotlib Figure
     "Share of slices with a lesion against mean probability, with intervals over patients, above a histogram of the probabilities. Raises as `reliability_curve`."
-    fig, axes = _figure(.4 + 2.3*len(founds), 3.4, 2, len(founds), height_ratios=(3.2, 1), sharey="row")
+    fig, axes = _figure(.4 + 2.3*max(len(founds), 1), 3.4, 2, max(len(founds), 1), height_ratios=(3.2, 1), sharey="row")
     for above, below, (name, t), colour in zip(*axes, founds.items(), _COLOURS*9):
-        _draw_reliability(reliability_curve(t, n_bins, kind, n_boot=n_boot), t, above, below, name, colour)
+        _draw_reliability(_quiet(reliability_curve, t, n_bins, kind, n_boot=n_boot), t, above, below, _marked(name, _leak(t)), colour)
     axes[0, 0].set_ylabel("share with a lesion")
     axes[1, 0].set_ylabel("slices")
     return fig
@@ -487,9 +507,9 @@ def published_table1(): # DataFrame, a row a detector: model, precision, recall,
 # %% ../nbs/13_detection.ipynb #f16f6b60
 # what has to stand under each convention of Table 1
 TABLE1_NOTES = dict(
-    positive="""In percent, 95 % intervals over patients; AUC of probabilities. What a user of the detector meets. A lesion is missed if no slice of it was called.
+    positive="""In percent, intervals over patients (95 % unless a row says otherwise); AUC of probabilities. What a user of the detector meets. A lesion is missed if no slice of it was called.
 No published row: see the support-weighted table.""",
-    weighted="""In percent, 95 % intervals over patients. Both classes, averaged with their numbers of slices as weights; AUC of hard labels,
+    weighted="""In percent, intervals over patients (95 % unless a row says otherwise). Both classes, averaged with their numbers of slices as weights; AUC of hard labels,
 (sensitivity + specificity)/2. The published table names no convention, and its F1 is not the harmonic mean of its precision and recall; support-weighted
 averages with this AUC fit it, positive-class metrics don't. That is our inference, so published rows stand in this table only.
 A lesion is missed if no slice of it was called.""")
@@ -497,6 +517,33 @@ A lesion is missed if no slice of it was called.""")
 # %% ../nbs/13_detection.ipynb #5cad26c8
 MIN_HELD_OUT = 10 # patients; below it the tables rest on out-of-fold predictions
 
+def _patients(cohort, cases):
+    "How many patients these cases are of; a case that is not in the table counts as a patient of its own."
+    of = dict(zip(cohort.case, cohort.patient))
+    return len({(c in of, of.get(c, c)) for c in cases})
+
+def scored_side(
+    cohort: pd.DataFrame, # the table of cases: patient, case
+    splits: dict, # {"test": [...], "folds": [...]} of case ids; an "evaluation" ("test", "out_of_fold") in it is believed
+) -> str: # "test" where at least `MIN_HELD_OUT` patients are held out, else "out_of_fold"
+    "Whom the tables of a study score, and so who may choose nothing. Raises ValueError for another `evaluation`."
+    side = splits.get("evaluation", "test" if _patients(cohort, splits.get("test", ())) >= MIN_HELD_OUT else "out_of_fold")
+    if side not in ("test", "out_of_fold"): raise ValueError(f"splits: evaluation must be 'test' or 'out_of_fold', got {side!r}")
+    return side
+
+# %% ../nbs/13_detection.ipynb #3e707148
+def leaked_rows(
+    table: pd.DataFrame, # detections or scores: patient, case, fold; fold NaN or below 0 is an ensemble of all folds
+    splits: dict, # the study's splits, of cases
+    cohort: pd.DataFrame, # all cases, those of the training too: case, patient; a case that is not in it counts as a patient of its own
+) -> pd.Series: # bool, one a row: the model behind this row trained on its patient
+    "Find predictions of patients that the predicting model was trained on."
+    patient_of = dict(zip(cohort.case, cohort.patient))
+    trained = [{patient_of.get(c, c) for c in f["train"]} for f in splits["folds"]]
+    seen_by = lambda k: trained[int(k)] if 0 <= k < len(trained) else set().union(*trained)
+    return pd.Series([p in seen_by(k) for p, k in zip(table.patient, table.fold.fillna(-1))], index=table.index, dtype=bool)
+
+# %% ../nbs/13_detection.ipynb #f3807cae
 @dataclass(frozen=True)
 class Evaluation:
     "Which predictions the tables of a study rest on."
@@ -504,31 +551,75 @@ class Evaluation:
     cases: tuple # the case ids that may be scored
     sentence: str # the same in words, for the reader
 
-def _patients(cohort, cases): return cohort.patient[cohort.case.isin(list(cases))].nunique()
+def _persons(n): return "1 patient" if n == 1 else f"{n} patients"
+
+def _listed(splits):
+    "The cases that the splits hold out, and those that a fold holds back."
+    return set(splits.get("test", ())), {c for f in splits["folds"] for c in f["val"]}
+
+def _check_shared(cohort, listed):
+    if len(cohort) and not set(cohort.case) & listed:
+        there = repr(sorted(map(str, listed))[0]) if listed else "nothing"
+        raise ValueError(f"splits must be of the cases that are scored; they share none: {there} there, {cohort.case.iloc[0]!r} here")
+
+def _aside(n_test, side):
+    "What stands in brackets behind out-of-fold."
+    chose = "with a test held out, a fold's patients may have chosen their model's epoch and threshold"
+    if side == "test": return f"the {_persons(n_test)} held out {'is' if n_test == 1 else 'are'} not among them; {chose}"
+    held = {0: "no patient is held out", 1: "only 1 patient is held out"}.get(n_test, f"only {n_test} patients are held out")
+    return f"{held}; below {MIN_HELD_OUT} they would be too few for a test of their own" if n_test < MIN_HELD_OUT else f"{n_test} of them are held out"
 
 def choose_evaluation(
     cohort: pd.DataFrame, # the table of cases: patient, case
-    splits: dict, # {"test": [...], "folds": [{"train": [...], "val": [...]}, …]} of case ids; an "evaluation" ("test", "out_of_fold") in it is believed
-) -> Evaluation: # held-out where at least `MIN_HELD_OUT` patients are held out, else out-of-fold over all that a fold holds back
-    "Decide which predictions the main tables use."
-    test, n_test = tuple(splits.get("test", ())), _patients(cohort, splits.get("test", ()))
-    if splits.get("evaluation") == "test" or ("evaluation" not in splits and n_test >= MIN_HELD_OUT):
-        return Evaluation("held-out", test, f"Held-out test: {n_test} patients that no model was trained or tuned on.")
-    cases = tuple(cohort.case[cohort.case.isin({c for f in splits["folds"] for c in f["val"]} | set(test))])
-    held = {0: "no patient is", 1: "only 1 patient is"}.get(n_test, f"only {n_test} patients are")
-    return Evaluation("out-of-fold", cases, f"Out-of-fold over all {_patients(cohort, cases)} patients, each predicted by models that were not trained on that "
-                      f"patient ({held} held out; below {MIN_HELD_OUT} they would be too few for a test of their own).")
+    splits: dict, # {"test": [...], "folds": [{"train": [...], "val": [...]}, …]} of case ids, with "evaluation" as for `scored_side`
+) -> Evaluation: # held-out or out-of-fold as `scored_side` says; held-out too where no other cases are there; as given for a split that is not by patient
+    "Decide which predictions the main tables use. Raises ValueError where the splits name none of the cases, and as `scored_side`."
+    if why := _leak(cohort, splits): return Evaluation("as given", tuple(cohort.case), f"{_persons(cohort.patient.nunique())}; {why}.")
+    (test, dealt), side = _listed(splits), scored_side(cohort, splits)
+    _check_shared(cohort, test | dealt)
+    held, out = ([c for c in cohort.case if c in side_cases] for side_cases in (test, test | dealt))
+    if held and (side == "test" or len(held) == len(out)):
+        few = f", but fewer than {MIN_HELD_OUT}, too few for a test of their own"*(_patients(cohort, held) < MIN_HELD_OUT)
+        return Evaluation("held-out", tuple(held), f"Held-out test: {_persons(_patients(cohort, held))} that no model was trained or tuned on{few}.")
+    every = "all "*(not (dealt | (test if side != "test" else set())) - set(out))
+    return Evaluation("out-of-fold", tuple(out), f"Out-of-fold over {every}{_persons(_patients(cohort, out))}, each predicted by models that were not trained on that "
+                      f"patient ({_aside(_patients(cohort, test), side)}).")
+
+# %% ../nbs/13_detection.ipynb #4fe66cf1
+def _fold_splits(cohort):
+    "Splits as the column fold has them."
+    held = _folds(cohort) < 0
+    return dict(test=list(cohort.case[held]), folds=[dict(train=[], val=list(cohort.case[~held]))])
+
+def _seen(found, splits):
+    "What to say of rows whose model trained on their patient; '' where there are none, or the table doesn't tell."
+    if splits is None or "fold" not in found or _leak(found, splits): return ""
+    n = found.patient[leaked_rows(found, splits, found)].nunique()
+    return f"LEAKAGE: {_persons(n)} judged by a model that was trained on them, so every score is too good"*(n > 0)
+
+def _chose(found):
+    "What to say of patients who are scored and chose for the very model that judges them; '' where there are none, or the table doesn't tell."
+    if not {"chosen_by", "fold"} <= set(found): return ""
+    n = found.patient[(found.chosen_by == "validation") & (_folds(found) >= 0)].nunique()
+    return f"FLATTERED: {_persons(n)} scored chose epoch, temperature or threshold of the model that judges them, so the scores are too good"*(n > 0)
+
+def _unsaid(evaluation, n):
+    "The evaluation of a table that does not say which models judged it: held out by the splits at most."
+    kind, who = ("held-out", f"Held-out test: {_persons(n)} that the splits hold out") if evaluation.kind == "held-out" else ("as given", _persons(n))
+    return replace(evaluation, kind=kind, sentence=f"{who}; the table does not say which models judged them (no column fold).")
 
 def _evaluation_of(found, splits):
-    "By the splits, else by the column fold, else as given."
-    cohort = found.drop_duplicates("case")
-    if _leak(found, splits): return Evaluation("as given", tuple(cohort.case), f"{found.patient.nunique()} patients; {_leak(found, splits)}.")
-    if splits is not None: return choose_evaluation(cohort, splits)
-    if "fold" not in found: return Evaluation("as given", tuple(cohort.case), f"{found.patient.nunique()} patients; the table does not say which models judged them (no column fold).")
-    held = _folds(cohort) < 0
-    return choose_evaluation(cohort, dict(test=list(cohort.case[held]), folds=[dict(val=list(cohort.case[~held]))]))
+    "By the splits, else by the column fold, else as given; never against what the table itself shows."
+    cohort, n = found.drop_duplicates("case"), found.patient.nunique()
+    given = Evaluation("as given", tuple(cohort.case), f"{_persons(n)}.")
+    if not len(found): return replace(given, sentence="No slices.")
+    if splits is None and "fold" not in found and not _leak(found): return _unsaid(given, n)
+    evaluation = choose_evaluation(cohort, splits or (_fold_splits(cohort) if "fold" in found else dict(test=[], folds=[])))
+    scored = found[found.case.isin(evaluation.cases)]
+    if seen := _seen(scored, splits): return replace(evaluation, kind="as given", sentence=f"{_persons(scored.patient.nunique())}; {seen}.")
+    return evaluation if "fold" in found or evaluation.kind == "as given" else _unsaid(evaluation, scored.patient.nunique())
 
-# %% ../nbs/13_detection.ipynb #3e707148
+# %% ../nbs/13_detection.ipynb #dafce72e
 _CONVENTIONS = dict(positive=("precision", "recall", "f1", "auc", "average_precision"), weighted=("weighted_precision", "weighted_recall", "weighted_f1", "hard_auc"))
 
 def _call(found, threshold, rule="f1", recall=None):
@@ -546,13 +637,22 @@ def _span(found, called_by):
     return f"{called_by} ({at[0]}{f' to {at[-1]}' if len(at) > 1 else ''})" if at else called_by
 
 def _table1_row(name, found, splits, threshold, rule, recall, lesions, settings):
-    evaluation, (found, called_by) = _evaluation_of(found, splits), _call(check_found(found), threshold, rule, recall)
+    found = check_found(found)
+    if (unit := (splits or {}).get("unit", "patient")) != "patient": found = found.assign(unit=unit)
+    evaluation, (found, called_by) = _evaluation_of(found, splits), _call(found, threshold, rule, recall)
     found = found[found.case.isin(evaluation.cases)].reset_index(drop=True)
     rows = list(_score_rows(found, "predicted", lesions, METRICS, settings))
     values = {r["metric"] + s: r[k] for r in rows for s, k in (("", "value"), ("_low", "low"), ("_high", "high"))}
     behind = {k: v for k, v in rows[0].items() if k.startswith("n_")}
-    without = "; ".join(sorted({r["reason"] for r in rows if not np.isfinite(r["low"])} - {""}))
-    return dict(model=name, source="this run") | values | behind | dict(evaluation=evaluation.kind, called_by=_span(found, called_by), no_interval=without, note=_leak(found, splits)), evaluation
+    without = {part for r in rows if not np.isfinite(r["low"]) for part in r["reason"].replace(_leak(found), "").split("; ")}
+    said = dict(evaluation=evaluation.kind, sentence=evaluation.sentence, called_by=_span(found, called_by), no_interval="; ".join(sorted(without - {""})), note=_warned(found, splits))
+    return dict(model=name, source="this run", level=settings["level"]) | values | behind | said
+
+def _warned(found, splits):
+    "What makes a row too good, or too sure."
+    n = found.patient.nunique()
+    few = f"intervals from {_persons(n)}: below 10 they are a rough guide at best"*(0 < n < 10)
+    return "; ".join(filter(None, [_leak(found, splits), _seen(found, splits), _chose(found), few]))
 
 def _published_rows():
     "The published rows as fractions, in the weighted columns only."
@@ -571,11 +671,11 @@ def table1(
     n_boot: int = 2000, # resamples of patients, ≥ 100
     level: float = 0.95, # coverage of the intervals
     seed: int = 0, # ≥ 0
-) -> pd.DataFrame: # model, source ("this run", "published"), each of METRICS with _low and _high (0…1), n_…, evaluation, sentence, called_by, no_interval, note
-    "Table 1 in both conventions; published rows have the weighted columns only. Raises as `check_found`, `choose_threshold` and `cross_thresholds`."
+) -> pd.DataFrame: # model, source ("this run", "published"), level, each of METRICS with _low and _high (0…1), n_…, evaluation, sentence, called_by, no_interval, note
+    "Table 1 in both conventions; published rows have the weighted columns only. Raises as `check_found`, `choose_evaluation`, `choose_threshold` and `cross_thresholds`."
     of, settings = lesions if isinstance(lesions, dict) else dict.fromkeys(founds, lesions), dict(n_boot=n_boot, level=level, seed=seed)
     made = [_table1_row(k, t, splits, threshold, rule, recall, of.get(k), settings) for k, t in founds.items()]
-    table = pd.DataFrame([row | dict(sentence=evaluation.sentence) for row, evaluation in made] + list(_published_rows())*published)
+    table = pd.DataFrame(made + list(_published_rows())*published)
     return table.fillna({c: "" for c in ("evaluation", "sentence", "called_by", "no_interval") if c in table})
 
 # %% ../nbs/13_detection.ipynb #69bd8242
@@ -601,7 +701,9 @@ def _said(row):
     if row["source"] != "this run": return row.get("note") or ""
     without = f"no interval: {row['no_interval']}" if row.get("no_interval") else ""
     rests_on = (row.get("sentence") or row.get("evaluation") or "").rstrip(".")
-    return "; ".join(filter(None, [rests_on, row.get("training"), row.get("called_by"), without, row.get("note")]))
+    level = row.get("level", .95)
+    other = f"{100*level:g} % intervals"*(np.isfinite(level) and level != .95)
+    return "; ".join(filter(None, [rests_on, other, row.get("training"), row.get("called_by"), without, row.get("note")]))
 
 def readable_table1(
     table: pd.DataFrame, # what `table1` gives; rows with the source "not trained" are shown so
@@ -624,11 +726,13 @@ def _bar(ax, y, row, metric, published):
     else: ax.text(1, y - .2, "not trained" if row is None else "undefined", fontsize=7, va="center", color=_BLUE)
     if np.isfinite(published): ax.barh(y + .2, published, .36, facecolor="white", edgecolor=_GREY, hatch="////", lw=.8)
 
-def _bars_legend(fig):
+def _bars_legend(fig, level):
     from matplotlib.patches import Patch
     published = Patch(facecolor="white", edgecolor=_GREY, hatch="////", label="published, another cohort")
-    fig.legend(handles=[Patch(color=_BLUE, label="this run, with 95 % interval"), published],
+    fig.legend(handles=[Patch(color=_BLUE, label=f"this run, with {100*level:g} % interval"), published],
                loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+
+def _level(table): return float(table.level.max()) if "level" in table and table.level.notna().any() else .95
 
 def _metric_bars(table, published, metrics, titles, labels):
     "A panel a metric; `table` has columns model, source and the metrics (0…1), `published` ({metric: {model: percent}}) the other bars."
@@ -642,7 +746,7 @@ def _metric_bars(table, published, metrics, titles, labels):
     for ax, above in zip(axes[1][len(metrics) - 2:], axes[0][len(metrics) - 2:]):
         ax.remove()
         above.tick_params(labelbottom=True)
-    _bars_legend(fig)
+    _bars_legend(fig, _level(table))
     return fig
 
 def plot_table1(
@@ -652,7 +756,9 @@ def plot_table1(
     metrics, printed = _CONVENTIONS["weighted"], published_table1().set_index("model")
     published = dict(zip(metrics, (printed[n].to_dict() for n in ("precision", "recall", "f1", "auc"))))
     models = dict.fromkeys([*printed.index, *table.model])
-    return _metric_bars(table, published, metrics, _TITLES, {m: _label(m) for m in models})
+    ours = table[table.source == "this run"]
+    notes = dict(zip(ours.model, ours.note)) if "note" in ours else {}
+    return _metric_bars(table, published, metrics, _TITLES, {m: _marked(_label(m), notes.get(m)) for m in models})
 
 # %% ../nbs/13_detection.ipynb #1e9f8b88
 def patient_table(
@@ -677,16 +783,21 @@ def _running(p, width):
     "Highest mean of `width` neighbours, and where its middle is; all slices where there are fewer."
     width = min(width, len(p))
     means = np.convolve(p, np.ones(width)/width, "valid")
-    return float(means.max()), int(means.argmax()) + (width - 1)//2
+    return min(float(means.max()), 1.), int(means.argmax()) + (width - 1)//2          # a mean of ones may round to more
+
+def _check_score(score):
+    whole = isinstance(score, (int, float, np.number)) and np.isfinite(score) and score == int(score) and score >= 1
+    if not (callable(score) or whole): raise ValueError(f"score must be a number of slices ≥ 1 or a function, got {score!r}")
 
 def scan_table(
     found: pd.DataFrame, # predictions, one row a slice
     score=3, # slices in the running mean whose highest value is the score; or a function: probabilities in the order of z -> 0…1
-) -> pd.DataFrame: # a row a scan: patient, case, z (where the score is from), probability (the score), truth (any slice with a lesion), n_slices, and fold and unit where they were there
+) -> pd.DataFrame: # a row a scan: patient, case, z (where the score is from), probability (the score), truth (any slice with a lesion), n_slices; unit and fold where all slices of a scan have one
     "Judge whole scans. Raises ValueError for a width below 1 or a score out of range, and as `check_found`."
     found, rows = check_found(found), []
+    _check_score(score)
     kept = [k for k in ("fold", "unit") if k in found]
-    if not callable(score) and not (score == int(score) and score >= 1): raise ValueError(f"score must be a number of slices ≥ 1 or a function, got {score!r}")
+    if "fold" in kept and (found.groupby("case").fold.nunique(dropna=False) > 1).any(): kept.remove("fold")      # by slice: a scan is in several
     for case, t in found.sort_values("z").groupby("case", sort=False):
         p = t.probability.to_numpy()
         value, at = (float(score(p)), int(p.argmax())) if callable(score) else _running(p, int(score))
@@ -711,9 +822,6 @@ def scan_scores(
     table, called_by = _call(scan_table(found, score), threshold, rule, recall)
     _warn_few(table.patient.nunique())
     rows = pd.DataFrame(list(_score_rows(table, "predicted", None, tuple(_SCAN.values()), dict(n_boot=n_boot, level=level, seed=seed))))
-    missing = dict(recall=not table.truth.any(), specificity=table.truth.all())
-    undefined = rows.metric.map(missing).fillna(False).astype(bool)
-    rows.loc[undefined, ["value", "low", "high"]] = np.nan
     reason = rows.reason.str.replace("no slice without a lesion", "every scan holds a lesion").str.replace("no slice with a lesion", "no scan holds a lesion").str.replace("no slices", "no scans")
     out = rows.assign(metric=list(_SCAN), n_scans=len(table), called_by=_span(table, called_by), reason=reason)
     return out[["metric", "value", "low", "high", "interval", "n_patients", "n_scans", "n_positive", "n_missed", "n_false_alarm", "called_by", "reason"]]
@@ -762,7 +870,7 @@ def plot_curves(
     "ROC and precision-recall curves over slices. Raises as `check_found`."
     fig, ((roc, pr),) = _figure(6.6, 3.3, 1, 2)
     founds = {k: t for k, t in ((k, check_found(t)) for k, t in founds.items()) if t.truth.nunique() == 2}
-    for (name, t), colour in zip(founds.items(), _COLOURS*9): _draw_curves(roc, pr, t, _label(name), colour, dict(n_boot=n_boot, level=level, seed=seed))
+    for (name, t), colour in zip(founds.items(), _COLOURS*9): _draw_curves(roc, pr, t, _marked(_label(name), _leak(t)), colour, dict(n_boot=n_boot, level=level, seed=seed))
     roc.plot([0, 1], [0, 1], ":", color=_GREY, lw=1)
     for t in founds.values(): pr.axhline(t.truth.mean(), ls=":", color=_GREY, lw=1)
     roc.set(xlabel="1 − specificity", ylabel="sensitivity", xlim=(-.02, 1.02), ylim=(-.02, 1.02), aspect="equal")
@@ -776,11 +884,13 @@ def worst_slices(
     n: int = 8, # how many at most, ≥ 0
     kind: str = "missed", # "missed": a lesion and a low probability; "false_alarm": no lesion and a high one
     apart: int = 3, # least distance of two listed slices of one case, slices; 0: none
+    threshold: float | str | None = None, # a probability, or a column that says what was called; None: "predicted" where there is one, else 0.5
 ) -> pd.DataFrame: # the rows of `found`, the surest error first; fewer where there are fewer
-    "The slices on which a detector errs most surely. Raises ValueError for another kind, and as `check_found`."
+    "The slices on which a detector errs most surely. Raises ValueError for another kind or threshold, and as `check_found`."
     if kind not in ("missed", "false_alarm"): raise ValueError(f"kind must be 'missed' or 'false_alarm', got {kind!r}")
     found = check_found(found)
-    wrong = found[found.truth == (kind == "missed")].sort_values(["probability", "case", "z"], ascending=[kind == "missed", True, True])
+    if threshold is None: threshold = "predicted" if "predicted" in found else .5
+    wrong = found[(found.truth != _called(found, threshold)) & (found.truth == (kind == "missed"))].sort_values(["probability", "case", "z"], ascending=[kind == "missed", True, True])
     picked, seen = [], {}
     for row in wrong.itertuples():
         if len(picked) >= n: break
@@ -802,14 +912,16 @@ def plot_worst_slices(
     n: int = 4, # pictures of each kind, at most; ≥ 1
     apart: int = 3, # as for `worst_slices`
     window: tuple = BONE_WINDOW, # (level, width), HU
+    threshold: float | str | None = None, # as for `worst_slices`
 ): # matplotlib Figure: above the lesions that were missed, below the false alarms, each with its probability
     "A gallery of the surest errors. Raises ValueError for a case or slice that the store does not have, and as `worst_slices`."
-    kinds = {kind: worst_slices(found, n, kind, apart) for kind in ("missed", "false_alarm")}
+    kinds = {kind: worst_slices(found, n, kind, apart, threshold) for kind in ("missed", "false_alarm")}
     for row in (r for t in kinds.values() for r in t.itertuples()):
         if not 0 <= row.z < len(store.rows(row.case)): raise ValueError(f"found: the store has no slice z = {row.z} of case {row.case}, which has {len(store.rows(row.case))}")
     fig, axes = _figure(2*n, 4.6, 2, n)
     for line, (kind, t) in zip(axes, kinds.items()):
         for ax in line[len(t):]: ax.axis("off")
         for ax, row in zip(line, t.itertuples()): _draw_slice(ax, store, row, window)
-        line[0].text(-.05, .5, kind.replace("_", " "), rotation=90, va="center", ha="right", transform=line[0].transAxes)
+        if _leak(found): fig.suptitle(_leak(found).split(",")[0], fontsize=8)
+        line[0].text(-.05, .5, kind.replace("_", " ") + "\n(none)"*(not len(t)), rotation=90, va="center", ha="right", transform=line[0].transAxes)
     return fig
