@@ -179,7 +179,7 @@ def bare_epoch(net, store, rows, recipe, loss):
     net.train()
     for picks in batches:
         hu, y = data[picks]
-        x, y = augment_batch(window_channels(hu.to(device), recipe.windows), y.to(device), pipeline)
+        x, (y,) = augment_batch(window_channels(hu.to(device), recipe.windows), (y.to(device),), pipeline)
         loss(net(normalise(x)), y).backward()
         opt.step(); sched.step(); opt.zero_grad()
 

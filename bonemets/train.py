@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['SOFT_WINDOW', 'PRESETS', 'split_rows', 'Roles', 'split_roles', 'neighbour_rows', 'SliceData', 'BalancedBatches',
-           'window_channels', 'channel_statistics', 'normalise', 'PrepareBatch', 'augment_batch', 'Recipe',
-           'make_recipe', 'odds_shift', 'slice_loaders', 'TrainingState', 'save_checkpoint', 'load_checkpoint',
-           'training_identity', 'begin_training', 'Watch', 'Keeper', 'choose_precision', 'slice_learner',
-           'fit_slices_model', 'processes', 'add_over_processes', 'LearningRates', 'lr_range', 'save_network',
-           'read_config', 'load_weights', 'read_history', 'network_inputs', 'predict_slices', 'SliceModel',
-           'training_record', 'train_network', 'finish_training']
+           'window_channels', 'channel_statistics', 'normalise', 'PrepareBatch', 'augment_batch', 'crop_batch',
+           'Recipe', 'make_recipe', 'odds_shift', 'slice_loaders', 'TrainingState', 'save_checkpoint',
+           'load_checkpoint', 'training_identity', 'begin_training', 'Watch', 'Keeper', 'choose_precision',
+           'slice_learner', 'fit_slices_model', 'processes', 'add_over_processes', 'LearningRates', 'lr_range',
+           'save_network', 'read_config', 'load_weights', 'read_history', 'network_inputs', 'predict_slices',
+           'SliceModel', 'training_record', 'train_network', 'finish_training']
 
 # %% ../nbs/29_train.ipynb #12a44d9c
 import contextlib, json, os, time
@@ -33,6 +33,7 @@ from fastai.vision.augment import aug_transforms
 from fasttransform import Pipeline
 
 from .core import BonemetsError, CohortError, atomic_write, content_hash, make_rng, read_json, read_table, seed_everything, write_json, write_table
+from .detection import scored_side
 from .metrics import detection_metrics
 from .plot import BONE_WINDOW
 
@@ -73,10 +74,11 @@ def split_roles(
     if watch not in ("auto", "val", "tune"): raise ValueError(f"watch must be 'auto', 'val' or 'tune', got {watch!r}")
     if not 0 <= tune < 1: raise ValueError(f"tune must be a share from 0 to below 1, got {tune}")
     train, val = split_rows(store, splits, fold)
-    scored = splits.get("evaluation", "test" if splits["test"] else "out_of_fold")
+    scored = scored_side(store.index, splits)
     if watch == "val" or (watch == "auto" and scored == "test" and fold is not None): return Roles(train, val, "validation" if len(val) else "none")
-    aside = np.isin(store.index.patient.to_numpy()[train], _tuning_patients(store.index.iloc[train], tune, make_rng(seed, "tune", fold)))
-    return Roles(train[~aside], train[aside], "tuning" if aside.any() else "none")
+    planted = store.index.case.iloc[train].isin(splits.get("planted", ())).to_numpy()
+    aside = np.isin(store.index.patient.to_numpy()[train], _tuning_patients(store.index.iloc[train[~planted]], tune, make_rng(seed, "tune", fold)))
+    return Roles(train[~aside], train[aside & ~planted], "tuning" if aside.any() else "none")
 
 def _tuning_patients(index, share, rng):
     "Patients to set aside: one from each block of the patients ordered by burden."
@@ -101,10 +103,10 @@ class SliceData(Dataset):
     def __init__(self,
         store, # a `SliceStore`
         rows: np.ndarray, # rows of the store that may be drawn
-        target: str = "label", # `"label"`: (B, 1), does the slice hold a lesion; `"mask"`: (B, 1, S, S)
+        target: str = "label", # `"label"`: (B, 1), does the slice hold a lesion; `"mask"`: (B, 1, S, S); `"both"`: a label and a mask
         context: int = 0, # neighbouring slices on either side that come along
     ):
-        if target not in ("label", "mask"): raise ValueError(f"target must be 'label' or 'mask', got {target!r}")
+        if target not in ("label", "mask", "both"): raise ValueError(f"target must be 'label', 'mask' or 'both', got {target!r}")
         self.store, self.rows, self.target, self.context = store, np.asarray(rows, dtype=int), target, context
         lesion = store.index.lesion.iloc[self.rows]
         if lesion.isna().any(): raise CohortError(f"case {store.index.case.iloc[self.rows][lesion.isna()].iloc[0]} has no mask, so nothing can be learned from it; leave it out of the splits")
@@ -114,9 +116,11 @@ class SliceData(Dataset):
     def __len__(self): return len(self.rows)
 
     def __getitem__(self, picks):
-        if self.target == "label": return self._hu(picks), torch.from_numpy(self.lesion[picks].astype(np.float32))[:, None]
+        label = torch.from_numpy(self.lesion[picks].astype(np.float32))[:, None]
+        if self.target == "label": return self._hu(picks), label
         hu, mask = self.store.batch(self.rows[picks], masks=True)
-        return self._hu(picks) if self.context else torch.from_numpy(hu), torch.from_numpy(mask.astype(np.float32))[:, None]
+        hu, mask = self._hu(picks) if self.context else torch.from_numpy(hu), torch.from_numpy(mask.astype(np.float32))[:, None]
+        return (hu, mask) if self.target == "mask" else (hu, label, mask)
 
     def _hu(self, picks):
         hu = torch.from_numpy(self.store.batch(self.near[picks].ravel()))
@@ -196,31 +200,64 @@ def normalise(
 
 # %% ../nbs/29_train.ipynb #74f455cc
 class PrepareBatch(Callback):
-    "In every batch: HU to windowed and centred channels, and in training the augmentation of image and mask together."
+    "In every batch: HU to windowed and centred channels, and in training the cut of a square and the augmentation of image and mask together."
     order = 5
     def __init__(self,
         windows: tuple, # (level, width) pairs in HU
         augment: bool = True, # whether to augment training batches
         mean=0.5, # as `normalise`
         std=0.5, # as `normalise`
+        crop_px: int | None = None, # side of the square that is cut from each training slice; None: whole slices
     ):
-        self.windows, self.centre = windows, (mean, std)
+        self.windows, self.centre, self.crop_px = windows, (mean, std), crop_px
         self.augment = Pipeline(aug_transforms(flip_vert=False, max_rotate=10., max_zoom=1.1, max_warp=0., max_lighting=.2, pad_mode="zeros"), split_idx=0) if augment else None
 
     def before_batch(self):
-        x, y = window_channels(self.x, self.windows), self.y
+        hu, y, cut = self.x, self.yb, self.training and self.crop_px
+        if cut: hu, y = crop_batch(hu, y, self.crop_px*3//2 if self.augment else self.crop_px)
+        x = window_channels(hu, self.windows)
         if self.training and self.augment is not None: x, y = augment_batch(x, y, self.augment)
-        self.learn.xb, self.learn.yb = (normalise(x, *self.centre),), (y,)
+        if cut: x, y = _middle(x, y, self.crop_px)
+        self.learn.xb, self.learn.yb = (normalise(x, *self.centre), *[True]*(len(y) - 1)), y
 
 def augment_batch(
     x: torch.Tensor, # (B, C, Y, X), 0 to 1
-    y: torch.Tensor, # (B, 1) labels, left alone, or (B, 1, Y, X) masks, moved with the image
+    y: tuple, # targets: (B, 1) labels, (B, 1, Y, X) masks, which are moved with the image, or both in this order
     pipeline: Pipeline, # fastai batch transforms
-) -> tuple: # (x, y) as plain float tensors
-    "Augment a batch of images, and their masks with them."
-    if y.ndim == 2: return pipeline((TensorImage(x),))[0].as_subclass(torch.Tensor), y
-    x, m = pipeline((TensorImage(x), TensorMask(y[:, 0].long())))
-    return x.as_subclass(torch.Tensor), m.as_subclass(torch.Tensor)[:, None].float()
+) -> tuple: # (x, y) with plain float tensors
+    "Augment a batch of images, and their masks with them; a label is 0 once its mask has left the picture."
+    if y[-1].ndim == 2: return pipeline((TensorImage(x),))[0].as_subclass(torch.Tensor), y
+    x, m = pipeline((TensorImage(x), TensorMask(y[-1][:, 0].long())))
+    x, m = x.as_subclass(torch.Tensor), m.as_subclass(torch.Tensor)[:, None].float()
+    return x, _labels(y, m)
+
+def _labels(y, mask):
+    "Targets after the masks of `y` became `mask`: a label is 0 where its lesion is gone."
+    gone = (y[-1].amax((2, 3)) > 0) & (mask.amax((2, 3)) == 0)
+    return (*(label*~gone for label in y[:-1]), mask)
+
+# %% ../nbs/29_train.ipynb #6e3b0fe0
+def crop_batch(
+    hu: torch.Tensor, # (B, Y, X), or with neighbours (B, D, Y, X); HU
+    y: tuple, # targets, a mask (B, 1, Y, X) the last
+    side: int, # side of the square in pixels; larger than a slice: the slice's own
+    bone_hu: float = 150., # what counts as bone
+) -> tuple: # (hu, y), cut
+    "Cut a square from each slice around a random pixel of its lesion, or of bone where there is none. Raises ValueError without masks."
+    if y[-1].ndim != 4: raise ValueError("crop_batch needs a mask among the targets, got labels alone")
+    mask, middle, side = y[-1][:, 0] > 0, hu if hu.ndim == 3 else hu[:, hu.shape[1]//2], min(side, *hu.shape[-2:])
+    where = torch.where(mask.flatten(1).any(1)[:, None, None], mask, middle > bone_hu)
+    picks = torch.multinomial(where.flatten(1).float() + 1e-9, 1)
+    centre = torch.cat([picks // hu.shape[-1], picks % hu.shape[-1]], 1) + torch.randint(-(side//4), side//4 + 1, (len(hu), 2), device=hu.device)
+    corner = torch.minimum((centre - side//2).clamp(min=0), torch.tensor(hu.shape[-2:], device=hu.device) - side)
+    cut = lambda t: torch.stack([s[..., r:r + side, c:c + side] for s, (r, c) in zip(t, corner.tolist())])
+    return cut(hu), _labels(y, cut(y[-1]))
+
+def _middle(x, y, side):
+    "The middle square of a batch and its masks."
+    r, c = ((n - side)//2 if n > side else 0 for n in x.shape[-2:])
+    cut = lambda t: t[..., r:r + side, c:c + side]
+    return cut(x), _labels(y, cut(y[-1]))
 
 # %% ../nbs/29_train.ipynb #7187166e
 @dataclass(frozen=True)
@@ -237,6 +274,9 @@ class Recipe:
     positive_share: float = 0.5 # share of slices with a lesion in each training batch, where they are sampled
     augment: bool = True # whether training batches are augmented
     pretrained: bool | str = False # detectors: True for ImageNet weights from timm's hub, or a safetensors file of them
+    places: float = 0. # detectors: weight of the loss at the places of a feature map; 0: labels alone. `train_detector` asks for 1
+    cell_px: int = 16 # detectors: side of such a place, in pixels of the slice
+    crop_px: int | None = None # side of the square that is cut from each training slice, in pixels; None: whole slices
     precision: str = "auto" # `"full"`, `"bfloat16"`, or `"auto"`: mixed on a GPU, full on a CPU
     watch: str = "auto" # who chooses epoch and threshold, as `split_roles`
     tune: float = 0.2 # share of training patients set aside to choose, where the validation patients are scored
@@ -254,9 +294,29 @@ PRESETS = { # training budgets by name: fields of `Recipe`
     "paper": dict(epochs=60, steps_per_epoch=250, batch_size=32, patience=30),
 }
 
-_ALLOWED = dict(imbalance=("sample", "weight", "none"), precision=("auto", "full", "bfloat16"), watch=("auto", "val", "tune"), monitor=("score", "loss"))
+_ALLOWED = dict(imbalance=("sample", "weight", "none"), precision=("auto", "full", "bfloat16"), watch=("auto", "val", "tune"), monitor=("score", "loss"), augment=(True, False))
+_WHOLE = dict(epochs=1, steps_per_epoch=1, batch_size=2, context=0, cell_px=1, crop_px=32, patience=1, seed=0) # whole numbers, and the least that each may be
+_NUMBERS = dict(lr=("above 0", lambda v: 0 < v < np.inf), positive_share=("above 0 and below 1", lambda v: 0 < v < 1), places=("of 0 or more", lambda v: 0 <= v < np.inf),
+                tune=("from 0 to below 1", lambda v: 0 <= v < 1), recall_floor=("above 0 and at most 1", lambda v: 0 < v <= 1))
 
 # %% ../nbs/29_train.ipynb #bad1a762
+def _check_setting(name, value):
+    "Raise ValueError for a value that a setting does not take."
+    if value is None and name in ("patience", "recall_floor", "crop_px"): return
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if name in _ALLOWED and value not in _ALLOWED[name]: raise ValueError(f"{name} must be one of {', '.join(map(str, _ALLOWED[name]))}, got {value!r}")
+    if name in _WHOLE and not (number and isinstance(value, (int, np.integer)) and value >= _WHOLE[name]): raise ValueError(f"{name} must be a whole number of at least {_WHOLE[name]}, got {value!r}")
+    if name in _NUMBERS and not (number and _NUMBERS[name][1](value)): raise ValueError(f"{name} must be a number {_NUMBERS[name][0]}, got {value!r}")
+    if name == "pretrained" and not isinstance(value, (bool, str, Path)): raise ValueError(f"pretrained must be True, False or a file of weights, got {value!r}")
+
+def _window_pairs(windows):
+    "Windows as a tuple of tuples; ValueError for anything else."
+    try:
+        pairs = tuple(tuple(w) for w in windows)
+        if pairs and all(len(w) == 2 and np.isfinite(w).all() and w[1] > 0 for w in pairs): return pairs
+    except TypeError: pass
+    raise ValueError(f"windows must be pairs of (level, width) in HU, with a width above 0, such as ((400, 1800), (50, 400)); got {windows!r}")
+
 def make_recipe(
     arch: str, # name of the architecture
     preset: str = "quick", # `"demo"`, `"quick"` or `"paper"`
@@ -268,12 +328,8 @@ def make_recipe(
     unknown = set(settings) - set(fields)
     if unknown: raise ValueError(f"unknown setting {sorted(unknown)[0]!r}; the settings are {', '.join(fields)}")
     settings = {**PRESETS[preset], **settings}
-    for name, allowed in _ALLOWED.items():
-        if settings.get(name, allowed[0]) not in allowed: raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {settings[name]!r}")
-    for name in ("epochs", "steps_per_epoch", "batch_size"):
-        if settings[name] < 1: raise ValueError(f"{name} must be at least 1, got {settings[name]}")
-    if settings.get("context", 0) < 0: raise ValueError(f"context must be 0 or more slices, got {settings['context']}")
-    if "windows" in settings: settings["windows"] = tuple(tuple(w) for w in settings["windows"])
+    for name, value in settings.items(): _check_setting(name, value)
+    if "windows" in settings: settings["windows"] = _window_pairs(settings["windows"])
     if isinstance(settings.get("pretrained"), Path): settings["pretrained"] = str(settings["pretrained"])
     return Recipe(arch, **settings)
 
@@ -294,7 +350,7 @@ def slice_loaders(
     store, # a `SliceStore`
     train_rows: np.ndarray, # rows to train on
     valid_rows: np.ndarray, # rows to watch; may be empty
-    target: str, # `"label"` or `"mask"`
+    target: str, # `"label"`, `"mask"` or `"both"`
     recipe: Recipe, # batch size, steps, share, context, seed
     part: tuple = (0, 1), # (which, of how many) parts of each batch, under several processes
 ) -> DataLoaders: # fastai's pair of loaders
@@ -348,6 +404,22 @@ def _to_file(tensors, path, state=None):
         save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, tmp, metadata=None if state is None else {"state": json.dumps(state)})
     return path
 
+def _read_identity(folder):
+    "What `training.json` says of a folder; None where there is none."
+    path = Path(folder)/"training.json"
+    if not path.exists(): return None
+    try: there = read_json(path)
+    except BonemetsError: there = None
+    if not isinstance(there, dict): raise BonemetsError(f"{path} is damaged, so nobody can tell which patients the files beside it have seen; choose another folder, or delete {folder} to start anew")
+    return there
+
+_AFTERWARDS = ("recall_floor",) # settings that only matter when the epochs are done
+
+def _owner(folder):
+    "What ties a checkpoint to its training; empty for a folder that no training has claimed."
+    there = _read_identity(folder)
+    return "" if there is None else content_hash({k: v for k, v in there.items() if k not in _AFTERWARDS})
+
 def save_checkpoint(
     folder: Path, # where the training keeps its files
     net: nn.Module, # the network after the epoch
@@ -359,7 +431,7 @@ def save_checkpoint(
     best = folder/f"best-{state.best_epoch}.safetensors"
     if state.best_epoch == state.history[-1]["epoch"]: _to_file(weights, best)
     moments = {f"opt.{i}.{name}": v for i, s in opt.state_dict()["state"].items() for name, v in s.items()}
-    path = _to_file({**{f"net.{k}": v for k, v in weights.items()}, **moments}, folder/"checkpoint.safetensors", asdict(state))
+    path = _to_file({**{f"net.{k}": v for k, v in weights.items()}, **moments}, folder/"checkpoint.safetensors", {**asdict(state), "training": _owner(folder)})
     for old in folder.glob("best-*.safetensors"):
         if old != best: old.unlink()
     return path
@@ -369,15 +441,16 @@ def load_checkpoint(
     net: nn.Module, # the network, which gets the weights
     opt, # the optimiser, which gets its moments
 ) -> tuple: # (`TrainingState`, best weights as a dict of tensors); a new state and None where nothing was kept
-    "Go back to the last finished epoch. Raises BonemetsError for a damaged file, or one of another network."
+    "Go back to the last finished epoch. Raises BonemetsError for a damaged file, or one of another network or another training."
     from safetensors import safe_open
     from safetensors.torch import load_file
     path = Path(folder)/"checkpoint.safetensors"
     for left in Path(folder).glob(".*.safetensors"): left.unlink()                 # temporary names of a process that died while it wrote
     if not path.exists(): return TrainingState(), None
     try:
-        with safe_open(path, "pt") as f: state = TrainingState(**json.loads(f.metadata()["state"]))
-        tensors, moments = load_file(path), {}
+        with safe_open(path, "pt") as f: kept = json.loads(f.metadata()["state"])
+        if kept.pop("training", None) != _owner(folder): raise BonemetsError("it was not written by the training that training.json describes")
+        state, tensors, moments = TrainingState(**kept), load_file(path), {}
         net.load_state_dict({k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")})
         for name, v in tensors.items():
             if name.startswith("opt."): moments.setdefault(int(name.split(".")[1]), {})[name.split(".")[2]] = v
@@ -408,20 +481,23 @@ def begin_training(
     folder: str | Path, # where the training keeps its files
     identity: dict, # what `training_identity` gives
 ) -> bool: # True: the finished model lies there
-    "Claim a folder for a training, or find that it was begun or finished there. Raises BonemetsError naming the setting that differs from the folder's own training."
-    path = Path(folder)/"training.json"
-    if not path.exists():
-        if (Path(folder)/"config.json").exists(): raise BonemetsError(f"{folder} holds a model of unknown training; choose another folder, or delete it")
-        write_json(identity, path)
-    there = read_json(path)
-    differ = [k for k in {**identity, **there} if there.get(k) != identity.get(k)]
+    "Claim a folder for a training, or find that it was begun or finished there. Raises BonemetsError naming the setting that differs from the folder's own training, or for files of an unknown one."
+    folder = Path(folder)
+    if not (folder/"training.json").exists():
+        strays = [p.name for name in ("config.json", "checkpoint.safetensors", "best-*.safetensors") for p in folder.glob(name)]
+        if strays: raise BonemetsError(f"{folder} holds {strays[0]} of an unknown training, for there is no training.json; choose another folder, or delete it")
+        write_json(identity, folder/"training.json")
+    there, finished = _read_identity(folder), (folder/"config.json").exists()
+    differ = [k for k in {**identity, **there} if there.get(k) != identity.get(k) and (finished or k not in _AFTERWARDS)]
     if differ: raise BonemetsError(f"{folder} belongs to another training: {differ[0]} is {there.get(differ[0])!r} there and {identity.get(differ[0])!r} here; choose another folder, or delete it")
-    return (Path(folder)/"config.json").exists()
+    if there != identity: write_json(identity, folder/"training.json")
+    return finished
 
 # %% ../nbs/29_train.ipynb #3ca15b42
 class _SliceLearner(Learner):
-    "fastai's Learner, able to begin at a later epoch."
+    "fastai's Learner, able to begin at a later epoch; the first of a batch is its input, all others are targets."
     first_epoch = 0
+    def _split(self, b): self.xb, self.yb = tuple(b[:1]), tuple(b[1:])
     def _do_fit(self):
         for epoch in range(self.first_epoch, self.n_epoch):
             self.epoch = epoch
@@ -447,7 +523,7 @@ class Watch(Callback):
         if self.training: self.sums[:2] += torch.stack([self.loss.detach().float(), torch.ones_like(self.sums[0])])
         else:
             self.sums[2:] += torch.stack([self.loss.detach().float()*n, torch.full_like(self.sums[0], n)])
-            p, y = self.pred.detach().float(), self.yb[0]
+            p, y = (self.pred[0] if isinstance(self.pred, tuple) else self.pred).detach().float(), self.yb[0]
             if y.ndim == 2: self.kept.append(torch.cat([p, y], 1))
             else: self.counts += torch.stack([2*((p > 0) & (y > 0.5)).sum(), (p > 0).sum() + (y > 0.5).sum()])
 
@@ -558,7 +634,8 @@ def slice_learner(
     "A fastai Learner for slices: windows and augmentation on the device, chance tied to the epoch, AdamW."
     stats = stats or dict(channel_mean=0.5, channel_std=0.5)
     half = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(choose_precision(recipe.precision))
-    cbs = [TrainEvalCallback, _SeedEpoch(recipe.seed, rank), PrepareBatch(recipe.windows, recipe.augment, stats["channel_mean"], stats["channel_std"]), Watch] + [_LossScaling]*(half is torch.float16)
+    prepare = PrepareBatch(recipe.windows, recipe.augment, stats["channel_mean"], stats["channel_std"], recipe.crop_px)
+    cbs = [TrainEvalCallback, _SeedEpoch(recipe.seed, rank), prepare, Watch] + [_LossScaling]*(half is torch.float16)
     opt = partial(OptimWrapper, opt=partial(torch.optim.AdamW, betas=(0.9, 0.99), eps=1e-5, fused=default_device().type in ("cpu", "cuda")))
     net = net.to(default_device())
     learn = _SliceLearner(loaders, _HalfPrecision(net, half) if half else net, loss_func=loss, opt_func=opt, splitter=_weight_groups, default_cbs=False, cbs=cbs)
@@ -567,9 +644,9 @@ def slice_learner(
 
 # %% ../nbs/29_train.ipynb #c87da92b
 def fit_slices_model(
-    net: nn.Module, # the network, trained in place: (B, C, S, S) to logits
+    net: nn.Module, # the network, trained in place: (B, C, S, S) to logits; with two targets, (x, True) to what their loss takes, the slice's logits first
     loaders: DataLoaders, # what `slice_loaders` gave
-    loss, # loss function of (logits, target)
+    loss, # loss function of (logits, target), or of (outputs, label, mask)
     recipe: Recipe, # the recipe
     progress: bool | str = True, # whether to show a progress bar, or what stands before it
     folder: Path | None = None, # where checkpoints lie; None: none are kept
@@ -810,11 +887,11 @@ def train_network(
     folder: str | Path | None = None, # where checkpoints lie; None: none are kept
     progress: bool | str = True, # whether to show a progress bar, or what stands before it
 ) -> tuple: # (configuration, history)
-    "Train a network on slices, detectors with labels and segmenters with masks. Errors as `fit_slices_model`."
-    target, stats = "label" if kind == "detector" else "mask", channel_statistics(store, roles.train, recipe.windows)
+    "Train a network on slices: detectors with labels, or with labels and masks where `places` is above 0, segmenters with masks. Errors as `fit_slices_model`."
+    target, stats = "mask" if kind == "segmenter" else "both" if recipe.places else "label", channel_statistics(store, roles.train, recipe.windows)
     loaders = slice_loaders(store, roles.train, roles.watch, target, recipe, processes())
     state = fit_slices_model(net, loaders, loss, recipe, progress, None if folder is None else Path(folder), stats)
-    shift = odds_shift(loaders.train.dataset.lesion, recipe) if target == "label" else 0.
+    shift = odds_shift(loaders.train.dataset.lesion, recipe) if target != "mask" else 0.
     return {**training_record(kind, store, roles, recipe, fold, state), **stats, "odds_shift": shift}, state.table
 
 def finish_training(
