@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BonemetsError', 'GeometryError', 'VolumeError', 'CohortError', 'MissingDependency', 'need', 'pyradiomics_build',
-           'atomic_write', 'write_text', 'write_json', 'read_json', 'write_table', 'read_table', 'content_hash',
-           'make_rng', 'seed_everything', 'test_data']
+           'atomic_write', 'write_text', 'write_json', 'read_json', 'write_table', 'read_table', 'hold_folder',
+           'content_hash', 'make_rng', 'seed_everything', 'test_data']
 
 # %% ../nbs/00_core.ipynb #e7c9019c
 import contextlib, hashlib, importlib, json, os, random, sys, tempfile
@@ -138,6 +138,24 @@ def read_table(
     path = _table_path(path)
     if not path.exists(): raise FileNotFoundError(f"there is no table at {path}")
     return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+
+# %% ../nbs/00_core.ipynb #6fe99df2
+@contextlib.contextmanager
+def hold_folder(
+    folder: str | Path | None, # the folder to work in; made if it is missing; None: nothing to hold
+):  # context manager
+    "Keep every other process out of a folder for as long as this lasts. Raises BonemetsError where another holds it."
+    if folder is None: yield; return
+    from filelock import FileLock, Timeout
+    path = Path(folder)/".lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, timeout=0)
+    try: lock.acquire()
+    except Timeout: raise BonemetsError(f"another process is at work in {folder}; wait for its end or choose another folder (delete {path} if you know that there is none)") from None
+    try: yield
+    finally:
+        with contextlib.suppress(OSError): path.unlink()                               # while it is still held, so that nobody can have got hold of it
+        lock.release()
 
 # %% ../nbs/00_core.ipynb #ead2817b
 def _feed(h, x):

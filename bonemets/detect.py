@@ -130,24 +130,23 @@ class PlacesNet(nn.Module):
         x: torch.Tensor, # (B, C, Y, X)
         with_places: bool = False, # whether to give the places' logits too
     ): # (B, 1) logits of the slices; with places a tuple: those and (B, 1, h, w)
-        "Logits of the slices, from what classifier and second head find most suspicious."
-        classified, places = self._both(x)
-        logit = self.pool(classified, 0.) + self.pool(places, self.start)
-        return (logit, places) if with_places else logit
+        "Logits of the slices, from their most suspicious places."
+        places = self.places(x)
+        return (self.pool(places), places) if with_places else self.pool(places)
 
     def places(self,
         x: torch.Tensor, # (B, C, Y, X)
     ) -> torch.Tensor: # (B, 1, h, w) logits, one a cell
         "Where the network sees a lesion."
-        return self._both(x)[1]
+        wide, fine = self._both(x)
+        return fine + nn.functional.interpolate(wide, fine.shape[-2:], mode="bilinear", align_corners=False)
 
     def pool(self,
         places: torch.Tensor, # (B, 1, h, w) logits
-        start: float = 0., # what they are before training
-    ) -> torch.Tensor: # (B, 1); 0 for a network that was not trained
+    ) -> torch.Tensor: # (B, 1); about 0 for a network that was not trained
         "The soft maximum over the places, above their start."
         p = self.sharpness*places.float().flatten(1)
-        return (p.logsumexp(1, keepdim=True) - np.log(p.shape[1]))/self.sharpness - start
+        return (p.logsumexp(1, keepdim=True) - np.log(p.shape[1]))/self.sharpness - self.start
 
     def _both(self, x):
         "The classifier's logits, place by place of the last map, and the second head's, in one pass."

@@ -32,7 +32,7 @@ from fastai.torch_core import TensorImage, TensorMask, default_device, to_float
 from fastai.vision.augment import aug_transforms
 from fasttransform import Pipeline
 
-from .core import BonemetsError, CohortError, atomic_write, content_hash, make_rng, read_json, read_table, seed_everything, write_json, write_table
+from .core import BonemetsError, CohortError, atomic_write, content_hash, hold_folder, make_rng, read_json, read_table, seed_everything, write_json, write_table
 from .detection import scored_side
 from .metrics import detection_metrics
 from .plot import BONE_WINDOW
@@ -652,7 +652,10 @@ def fit_slices_model(
     folder: Path | None = None, # where checkpoints lie; None: none are kept
     stats: dict | None = None, # what `channel_statistics` gave
 ) -> TrainingState: # history, best epoch, interruptions
-    "Train `net` by the recipe with a one-cycle schedule; it ends with the best epoch's weights. Raises BonemetsError where the loss is no longer a number."
+    "Train `net` by the recipe with a one-cycle schedule; it ends with the best epoch's weights. Raises BonemetsError where the loss is no longer a number, or another process trains in the folder."
+    with hold_folder(folder if processes()[0] == 0 else None): return _fit(net, loaders, loss, recipe, progress, folder, stats)
+
+def _fit(net, loaders, loss, recipe, progress, folder, stats):
     rank, size = processes()
     learn = slice_learner(net, loaders, loss, recipe, stats, rank)
     state, best = load_checkpoint(folder, net, learn.opt) if folder is not None else (TrainingState(), None)
