@@ -91,7 +91,7 @@ def fit_baseline(
     "Fit the linear baseline. Raises ValueError for no C, `inner` below 2, features that are no finite table; CohortError where all slices are alike, or there are too few patients to choose C."
     y = np.asarray(lesion, bool)
     features = _check_features(features, len(y))
-    if inner != int(inner) or inner < 2: raise ValueError(f"inner must be a whole number ≥ 2, got {inner!r}")
+    if isinstance(inner, bool) or not isinstance(inner, (int, np.integer)) or inner < 2: raise ValueError(f"inner must be a whole number ≥ 2, got {inner!r}")
     if not len(cs): raise ValueError("cs must hold at least one value of C, got none")
     if y.all() or not y.any(): raise CohortError(f"training needs slices with a lesion and slices without, got {int(y.sum())} of {len(y)} with one")
     return _model(_choose_c(features, y, np.asarray(groups), tuple(cs), inner)).fit(features, y)

@@ -591,6 +591,8 @@ def check_splits(
     planted = set(splits.get("planted", ()))
     astray = planted & {c for side in (splits["test"], *(f["val"] for f in splits["folds"])) for c in side}
     if astray: raise CohortError(f"case {min(astray)} is planted, so it may only be trained on; make the split with split_patients and with_planted")
+    absent = planted & {c for f in splits["folds"] for c in f["train"]} - set(cohort["case"])
+    if absent: raise CohortError(f"case {min(absent)} is planted and not in the cohort; pass the table that plant_cohort gave")
     patient_of, cohort = dict(zip(cohort["case"], cohort["patient"])), cohort[~cohort["case"].isin(planted)]
     _check_cover({**splits, "folds": [{**f, "train": [c for c in f["train"] if c not in planted]} for f in splits["folds"]]}, set(cohort["case"]))
     for k, fold in enumerate(splits["folds"]):

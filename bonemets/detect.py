@@ -22,7 +22,7 @@ from .core import BonemetsError, CohortError, content_hash, read_json, read_tabl
 from .detection import choose_threshold, fit_temperature
 from .metrics import detection_metrics
 from .slices import fit_slices
-from .train import (LearningRates, SliceModel, begin_training, channel_statistics, finish_training, load_weights, lr_range, make_recipe, processes,
+from .train import (LearningRates, SliceModel, begin_training, channel_statistics, finish_training, known_cases, load_weights, lr_range, make_recipe, processes,
     read_config, read_history, slice_loaders, split_roles, train_network, training_identity)
 
 # %% ../nbs/30_detect.ipynb #ac415968
@@ -176,7 +176,8 @@ class PlacesLoss(nn.Module):
         "The loss of a batch."
         (logit, places), bce = found, nn.functional.binary_cross_entropy_with_logits
         heavy = lambda w: None if w is None else logit.new_tensor(w)
-        cells = nn.functional.adaptive_max_pool2d(mask, places.shape[-2:])
+        cell = 2**round(np.log2(mask.shape[-1]/places.shape[-1]))
+        cells = nn.functional.max_pool2d(mask, cell, ceil_mode=True)[..., :places.shape[-2], :places.shape[-1]]
         return bce(logit, label, pos_weight=heavy(self.slice_weight)) + self.weight*bce(places, cells, pos_weight=heavy(self.place_weight))
 
 # %% ../nbs/30_detect.ipynb #f052e0e3
@@ -193,10 +194,10 @@ class Detector(SliceModel):
         case_ids: list, # cases to evaluate on
         store=None, # a `SliceStore` that holds them
     ) -> dict: # what `detection_metrics` gives, with the numbers of cases and slices
-        "Detection metrics over all slices of some cases. Raises ValueError without a store or cases; warns (LeakageWarning) where the detector was trained on one of them."
+        "Detection metrics over all slices of some cases. Raises ValueError without a store or cases; warns (LeakageWarning) where the detector was trained on one of their patients."
         if store is None or not len(case_ids): raise ValueError("evaluate needs the slice store and at least one case id")
-        seen = sorted(set(case_ids) & set(self.config.get("train_cases", ())))
-        if seen: warnings.warn(f"the detector was trained on {len(seen)} of these cases, {seen[0]} for example: the scores say nothing about new patients", LeakageWarning, stacklevel=2)
+        seen = known_cases(self.config, store, case_ids)
+        if seen: warnings.warn(f"the detector was trained on the patients of {len(seen)} of these cases, {seen[0]} for example: the scores say nothing about new patients", LeakageWarning, stacklevel=2)
         found = detect_cases(self, store, case_ids)
         return {**detection_metrics(found.truth, found.probability, self.config["threshold"]), "n_cases": len(set(case_ids)), "n_slices": len(found)}
 
@@ -303,8 +304,8 @@ def _loss(store, roles, recipe):
 class DetectorEnsemble:
     "One detector a fold."
     detectors: list # `Detector`s, in the folds' order
-    out_of_fold: pd.DataFrame # patient, case, z, probability, truth, fold: each fold's validation patients by its own model
-    config: dict # arch, threshold, notes
+    out_of_fold: pd.DataFrame # patient, case, z, probability, truth, fold, chosen_by: each fold's validation patients by its own model, and who chose for it
+    config: dict # arch, threshold for new CTs, fold_thresholds for the out-of-fold table, notes
 
     def predict(self,
         volume, # a CT `Volume`
@@ -325,8 +326,8 @@ class DetectorEnsemble:
     def _detect_one(self, case, store):
         own = self.out_of_fold.fold[self.out_of_fold.case == case]
         if len(own): return detect_cases(self.detectors[own.iloc[0]], store, [case]).assign(fold=own.iloc[0])
-        fresh = [d for d in self.detectors if case not in d.config["train_cases"] + d.config["watch_cases"]]
-        if not fresh: raise CohortError(f"case {case} was trained on by every fold's detector, so none may judge it")
+        fresh = [d for d in self.detectors if not known_cases(d.config, store, [case], ("train", "watch"))]
+        if not fresh: raise CohortError(f"case {case} is of a patient on whom every fold's detector trained or chose, so none may judge it")
         found = [detect_cases(d, store, [case]) for d in fresh]
         return found[0].assign(probability=np.mean([f.probability for f in found], axis=0), fold=-1)
 
@@ -334,10 +335,12 @@ class DetectorEnsemble:
         case_ids: list, # cases to evaluate on
         store=None, # a `SliceStore` that holds them
     ) -> dict: # what `detection_metrics` gives, with the numbers of cases and slices
-        "Detection metrics over all slices of some cases, as `detect` predicts them. Raises ValueError without a store or cases."
+        "Detection metrics over all slices of some cases, as `detect` predicts them; a patient of a fold is called at a threshold of the other folds. Raises ValueError without a store or cases."
         if store is None or not len(case_ids): raise ValueError("evaluate needs the slice store and at least one case id")
-        found = self.detect(case_ids, store)
-        return {**detection_metrics(found.truth, found.probability, self.config["threshold"]), "n_cases": len(set(case_ids)), "n_slices": len(found)}
+        found, own = self.detect(case_ids, store), self.config.get("fold_thresholds", {})
+        called = found.probability >= found.fold.map(lambda k: own.get(str(int(k)), self.config["threshold"]))
+        auc = detection_metrics(found.truth, found.probability)["auc"]
+        return {**detection_metrics(found.truth, called.astype(float)), "auc": auc, "n_cases": len(set(case_ids)), "n_slices": len(found)}
 
     def save(self,
         folder: str | Path, # where the ensemble goes
@@ -373,15 +376,21 @@ def train_folds(
     "Train a detector on every fold, or go on with it. Errors as `train_detector`."
     where = lambda k: None if folder is None else Path(folder)/f"fold{k}"
     detectors = [train_detector(store, splits, arch, preset, k, progress, where(k), **settings) for k in range(len(splits["folds"]))]
-    found = pd.concat([detect_cases(d, store, f["val"]).assign(fold=k) for k, (d, f) in enumerate(zip(detectors, splits["folds"]))], ignore_index=True)
+    judged = [detect_cases(d, store, f["val"]).assign(fold=k, chosen_by=d.config["chosen_by"]) for k, (d, f) in enumerate(zip(detectors, splits["folds"]))]
+    found = pd.concat(judged, ignore_index=True)
     notes = ["each fold's epoch, temperature and threshold were chosen on its validation patients, so the out-of-fold table flatters; score on the test set"]
     chosen_on_scored = any(d.config["chosen_by"] == "validation" for d in detectors)
-    threshold = _choose(found, detectors[0].config["recall_floor"]) if found.truth.nunique() == 2 else 0.5
-    ensemble = DetectorEnsemble(detectors, found, {"arch": arch, "threshold": threshold, "notes": notes*chosen_on_scored})
+    ensemble = DetectorEnsemble(detectors, found, {"arch": arch, "notes": notes*chosen_on_scored, **_ensemble_thresholds(found, detectors[0].config["recall_floor"])})
     if folder is not None and processes()[0] == 0:
         write_table(found, Path(folder)/"out_of_fold.parquet")
         write_json({**ensemble.config, "kind": "detectors", "n": len(detectors)}, Path(folder)/"ensemble.json")
     return ensemble
+
+def _ensemble_thresholds(found, floor):
+    "A threshold for new CTs from the whole out-of-fold table, and one for each fold from the other folds; 0.5 where slices of one kind are missing."
+    known = found.dropna(subset="truth")
+    pick = lambda t: _choose(t, floor) if t.truth.nunique() == 2 else 0.5
+    return dict(threshold=pick(known), fold_thresholds={str(k): pick(known[known.fold != k]) for k in sorted(known.fold.unique())})
 
 # %% ../nbs/30_detect.ipynb #a0613666
 def find_lr(

@@ -529,6 +529,7 @@ def scored_side(
     "Whom the tables of a study score, and so who may choose nothing. Raises ValueError for another `evaluation`."
     side = splits.get("evaluation", "test" if _patients(cohort, splits.get("test", ())) >= MIN_HELD_OUT else "out_of_fold")
     if side not in ("test", "out_of_fold"): raise ValueError(f"splits: evaluation must be 'test' or 'out_of_fold', got {side!r}")
+    if side == "test" and not splits.get("test"): raise ValueError("splits: evaluation is 'test', and no case is held out; say 'out_of_fold' or leave it out")
     return side
 
 # %% ../nbs/13_detection.ipynb #3e707148
@@ -572,18 +573,20 @@ def _aside(n_test, side):
 def choose_evaluation(
     cohort: pd.DataFrame, # the table of cases: patient, case
     splits: dict, # {"test": [...], "folds": [{"train": [...], "val": [...]}, …]} of case ids, with "evaluation" as for `scored_side`
+    every: pd.DataFrame | None = None, # all cases of the study, where `cohort` holds some of them; None: `cohort` is all
 ) -> Evaluation: # held-out or out-of-fold as `scored_side` says; held-out too where no other cases are there; as given for a split that is not by patient
     "Decide which predictions the main tables use. Raises ValueError where the splits name none of the cases, and as `scored_side`."
     if why := _leak(cohort, splits): return Evaluation("as given", tuple(cohort.case), f"{_persons(cohort.patient.nunique())}; {why}.")
-    (test, dealt), side = _listed(splits), scored_side(cohort, splits)
+    every = cohort if every is None else every
+    (test, dealt), side = _listed(splits), scored_side(every, splits)
     _check_shared(cohort, test | dealt)
     held, out = ([c for c in cohort.case if c in side_cases] for side_cases in (test, test | dealt))
     if held and (side == "test" or len(held) == len(out)):
         few = f", but fewer than {MIN_HELD_OUT}, too few for a test of their own"*(_patients(cohort, held) < MIN_HELD_OUT)
         return Evaluation("held-out", tuple(held), f"Held-out test: {_persons(_patients(cohort, held))} that no model was trained or tuned on{few}.")
-    every = "all "*(not (dealt | (test if side != "test" else set())) - set(out))
-    return Evaluation("out-of-fold", tuple(out), f"Out-of-fold over {every}{_persons(_patients(cohort, out))}, each predicted by models that were not trained on that "
-                      f"patient ({_aside(_patients(cohort, test), side)}).")
+    whole = "all "*(not (dealt | (test if side != "test" else set())) - set(out))
+    return Evaluation("out-of-fold", tuple(out), f"Out-of-fold over {whole}{_persons(_patients(cohort, out))}, each predicted by models that were not trained on that "
+                      f"patient ({_aside(_patients(every, test), side)}).")
 
 # %% ../nbs/13_detection.ipynb #4fe66cf1
 def _fold_splits(cohort):
@@ -591,16 +594,18 @@ def _fold_splits(cohort):
     held = _folds(cohort) < 0
     return dict(test=list(cohort.case[held]), folds=[dict(train=[], val=list(cohort.case[~held]))])
 
-def _seen(found, splits):
+def _seen(found, splits, every=None):
     "What to say of rows whose model trained on their patient; '' where there are none, or the table doesn't tell."
     if splits is None or "fold" not in found or _leak(found, splits): return ""
-    n = found.patient[leaked_rows(found, splits, found)].nunique()
+    n = found.patient[leaked_rows(found, splits, found if every is None else every)].nunique()
     return f"LEAKAGE: {_persons(n)} judged by a model that was trained on them, so every score is too good"*(n > 0)
 
-def _chose(found):
+def _chose(found, splits=None):
     "What to say of patients who are scored and chose for the very model that judges them; '' where there are none, or the table doesn't tell."
     if not {"chosen_by", "fold"} <= set(found): return ""
-    n = found.patient[(found.chosen_by == "validation") & (_folds(found) >= 0)].nunique()
+    fold = _folds(found)
+    own = pd.Series(fold >= 0, found.index) if splits is None else pd.Series([0 <= k < len(splits["folds"]) and c in splits["folds"][k]["val"] for c, k in zip(found.case, fold)], found.index, dtype=bool)
+    n = found.patient[(found.chosen_by == "validation") & own].nunique()
     return f"FLATTERED: {_persons(n)} scored chose epoch, temperature or threshold of the model that judges them, so the scores are too good"*(n > 0)
 
 def _unsaid(evaluation, n):
@@ -608,15 +613,15 @@ def _unsaid(evaluation, n):
     kind, who = ("held-out", f"Held-out test: {_persons(n)} that the splits hold out") if evaluation.kind == "held-out" else ("as given", _persons(n))
     return replace(evaluation, kind=kind, sentence=f"{who}; the table does not say which models judged them (no column fold).")
 
-def _evaluation_of(found, splits):
+def _evaluation_of(found, splits, every=None):
     "By the splits, else by the column fold, else as given; never against what the table itself shows."
     cohort, n = found.drop_duplicates("case"), found.patient.nunique()
     given = Evaluation("as given", tuple(cohort.case), f"{_persons(n)}.")
     if not len(found): return replace(given, sentence="No slices.")
     if splits is None and "fold" not in found and not _leak(found): return _unsaid(given, n)
-    evaluation = choose_evaluation(cohort, splits or (_fold_splits(cohort) if "fold" in found else dict(test=[], folds=[])))
+    evaluation = choose_evaluation(cohort, splits or (_fold_splits(cohort) if "fold" in found else dict(test=[], folds=[])), every)
     scored = found[found.case.isin(evaluation.cases)]
-    if seen := _seen(scored, splits): return replace(evaluation, kind="as given", sentence=f"{_persons(scored.patient.nunique())}; {seen}.")
+    if seen := _seen(scored, splits, every): return replace(evaluation, kind="as given", sentence=f"{_persons(scored.patient.nunique())}; {seen}.")
     return evaluation if "fold" in found or evaluation.kind == "as given" else _unsaid(evaluation, scored.patient.nunique())
 
 # %% ../nbs/13_detection.ipynb #dafce72e
@@ -636,23 +641,23 @@ def _span(found, called_by):
     at = sorted({f"{t:.2f}" for t in found.threshold}) if called_by.endswith("patients") else []
     return f"{called_by} ({at[0]}{f' to {at[-1]}' if len(at) > 1 else ''})" if at else called_by
 
-def _table1_row(name, found, splits, threshold, rule, recall, lesions, settings):
+def _table1_row(name, found, splits, threshold, rule, recall, lesions, settings, every):
     found = check_found(found)
     if (unit := (splits or {}).get("unit", "patient")) != "patient": found = found.assign(unit=unit)
-    evaluation, (found, called_by) = _evaluation_of(found, splits), _call(found, threshold, rule, recall)
+    evaluation, (found, called_by) = _evaluation_of(found, splits, every), _call(found, threshold, rule, recall)
     found = found[found.case.isin(evaluation.cases)].reset_index(drop=True)
     rows = list(_score_rows(found, "predicted", lesions, METRICS, settings))
     values = {r["metric"] + s: r[k] for r in rows for s, k in (("", "value"), ("_low", "low"), ("_high", "high"))}
     behind = {k: v for k, v in rows[0].items() if k.startswith("n_")}
     without = {part for r in rows if not np.isfinite(r["low"]) for part in r["reason"].replace(_leak(found), "").split("; ")}
-    said = dict(evaluation=evaluation.kind, sentence=evaluation.sentence, called_by=_span(found, called_by), no_interval="; ".join(sorted(without - {""})), note=_warned(found, splits))
+    said = dict(evaluation=evaluation.kind, sentence=evaluation.sentence, called_by=_span(found, called_by), no_interval="; ".join(sorted(without - {""})), note=_warned(found, splits, every))
     return dict(model=name, source="this run", level=settings["level"]) | values | behind | said
 
-def _warned(found, splits):
+def _warned(found, splits, every):
     "What makes a row too good, or too sure."
     n = found.patient.nunique()
     few = f"intervals from {_persons(n)}: below 10 they are a rough guide at best"*(0 < n < 10)
-    return "; ".join(filter(None, [_leak(found, splits), _seen(found, splits), _chose(found), few]))
+    return "; ".join(filter(None, [_leak(found, splits), _seen(found, splits, every), _chose(found, splits), few]))
 
 def _published_rows():
     "The published rows as fractions, in the weighted columns only."
@@ -671,10 +676,11 @@ def table1(
     n_boot: int = 2000, # resamples of patients, ≥ 100
     level: float = 0.95, # coverage of the intervals
     seed: int = 0, # ≥ 0
+    cohort: pd.DataFrame | None = None, # all cases of the study, patient and case; needed where a patient has scans that no table holds; None: those of each table
 ) -> pd.DataFrame: # model, source ("this run", "published"), level, each of METRICS with _low and _high (0…1), n_…, evaluation, sentence, called_by, no_interval, note
     "Table 1 in both conventions; published rows have the weighted columns only. Raises as `check_found`, `choose_evaluation`, `choose_threshold` and `cross_thresholds`."
     of, settings = lesions if isinstance(lesions, dict) else dict.fromkeys(founds, lesions), dict(n_boot=n_boot, level=level, seed=seed)
-    made = [_table1_row(k, t, splits, threshold, rule, recall, of.get(k), settings) for k, t in founds.items()]
+    made = [_table1_row(k, t, splits, threshold, rule, recall, of.get(k), settings, cohort) for k, t in founds.items()]
     table = pd.DataFrame(made + list(_published_rows())*published)
     return table.fillna({c: "" for c in ("evaluation", "sentence", "called_by", "no_interval") if c in table})
 

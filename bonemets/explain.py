@@ -21,7 +21,7 @@ from .core import need
 from .detect import feature_cell, find_layer
 from .plot import BONE_WINDOW, plot_slice
 from .stats import bootstrap_ci
-from .train import network_inputs
+from .train import known_cases, network_inputs
 
 # %% ../nbs/31_explain.ipynb #530acd59
 METHODS = dict(gradcam="GradCAM", hirescam="HiResCAM", layercam="LayerCAM", gradcampp="GradCAMPlusPlus", xgradcam="XGradCAM") # our names, and the package's classes
@@ -80,7 +80,7 @@ def gradcam(
     layer: str | None = None, # the layer's name, e.g. from `target_layer(net, 16)`; None: the map that the head is given; "places" has none
     rows=None, # which slices of `hu` to explain; None: all of them
     batch_size: int = 16, # slices at once
-) -> np.ndarray: # (len(rows), S, S) float32 heat, 0 to 1, each slice scaled to its own maximum; all 0 where nothing speaks for a lesion
+) -> np.ndarray: # (len(rows), S, S) float32 heat, 0 to 1, each slice scaled to its own maximum; all 0 where nothing speaks for a lesion ("places" always has a hottest place)
     "Where a detector sees a lesion. Raises ValueError for another method, layer or shape, MissingDependency without pytorch-grad-cam."
     if method not in (*METHODS, "places"): raise ValueError(f"method must be one of {', '.join(METHODS)}, places, got {method!r}")
     hu = np.asarray(hu)
@@ -173,9 +173,9 @@ def explain_cases(
     if not len(case_ids): raise ValueError("case_ids must name at least one case, got none")
     if not np.isclose(store.pixel_mm, detector.config["pixel_mm"], rtol=1e-4):
         raise ValueError(f"store has pixels of {store.pixel_mm} mm, the detector was trained at {detector.config['pixel_mm']} mm")
-    seen = sorted(set(case_ids) & set(detector.config.get("train_cases", ())))
+    seen = known_cases(detector.config, store, case_ids)
     if seen:
-        text = f"{len(seen)} of {len(set(case_ids))} cases are among those that this detector was trained on, {seen[0]} for example: their maps say nothing about new patients"
+        text = f"{len(seen)} of {len(set(case_ids))} cases are of patients on whom this detector was trained, {seen[0]} for example: their maps say nothing about new patients"
         warnings.warn(text, LeakageWarning, stacklevel=2)
     tolerance_px = feature_cell(detector.net) if tolerance_px is None else tolerance_px
     return pd.concat([_explain_case(detector, store, case, method, layer, tolerance_px) for case in case_ids], ignore_index=True)

@@ -38,8 +38,10 @@ def plant_cohort(
     seed: int = 0, # ≥ 0
     workers: int | None = None, # processes; None: all cores
 ) -> pd.DataFrame: # the cohort's rows, and a row a copy: case "<case>_planted1", …, of the same patient; column `planted`
-    "Plant lesions into copies of each case. Raises CohortError for a case without a bone map, ValueError for `copies` below 1, BonemetsError naming the cases that failed."
+    "Plant lesions into copies of each case. Raises CohortError for a case without a mask or bone map, ValueError for `copies` below 1, BonemetsError naming the cases that failed."
     if isinstance(copies, bool) or not isinstance(copies, (int, np.integer)) or copies < 1: raise ValueError(f"copies must be a whole number ≥ 1, got {copies!r}")
+    blind = cohort.case[cohort["mask"].fillna("") == ""]
+    if len(blind): raise CohortError(f"case {blind.iloc[0]} has no mask, so nobody knows its own lesions; leave it out")
     bare = cohort.case[cohort["bones"].fillna("") == ""] if "bones" in cohort else cohort.case
     if len(bare): raise CohortError(f"case {bare.iloc[0]} has no bone map, so nothing can be planted in it; name a file in column bones (see bones_for)")
     rows = cohort.loc[cohort.index.repeat(copies)].assign(number=np.tile(np.arange(1, copies + 1), len(cohort)), planted=True).reset_index(drop=True)

@@ -172,11 +172,11 @@ def detection_table(
     seed: int = 0, # of the resampling
 ) -> pd.DataFrame: # what `table1` gives, with the column training; rows "this run", "not trained", "published"
     "Table 1 of a run, in both conventions. Raises FileNotFoundError where `run` is no run folder."
-    _, splits, evaluation = _setting(run)
+    cohort, splits, evaluation = _setting(run)
     splits, measured, rows = splits | dict(evaluation="test" if evaluation.kind == "held-out" else "out_of_fold"), measured_cases(run), []
     for name, table, cut in _detections(run, evaluation, threshold):
         lesions = _truth(run, "lesions") if set(_scored(table, evaluation).case) <= measured else None
-        found = table1({name: table}, splits, cut, lesions=lesions, published=False, n_boot=n_boot, seed=seed)
+        found = table1({name: table}, splits, cut, lesions=lesions, published=False, n_boot=n_boot, seed=seed, cohort=cohort)
         rows += found.drop(columns="source").to_dict("records")
     out = pd.concat([_complete(rows, "detection", training_table(run)), table1({})], ignore_index=True)
     return out.fillna({c: "" for c in ("evaluation", "sentence", "called_by", "no_interval", "note", "training") if c in out})

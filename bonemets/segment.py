@@ -126,6 +126,7 @@ def train_segmenter(
     if recipe.imbalance == "weight": raise ValueError("imbalance must be 'sample' or 'none' for a segmenter, got 'weight': its loss is Dice, which weighs by itself")
     if recipe.places: raise ValueError(f"places must be 0 for a segmenter, got {recipe.places}: it learns every pixel from its mask")
     if store.size % 16: raise ValueError(f"store has slices of {store.size} pixels, the network needs a multiple of 16; build the store with such a size")
+    if (recipe.crop_px or 0) % 16: raise ValueError(f"crop_px must be a multiple of 16 for a segmenter, got {recipe.crop_px}")
     roles = split_roles(store, splits, fold, recipe.watch, recipe.tune, recipe.seed)
     if folder is not None and begin_training(folder, training_identity("segmenter", store, roles, recipe, fold)): return Segmenter.load(folder)
     seed_everything(recipe.seed)

@@ -9,7 +9,7 @@ __all__ = ['SOFT_WINDOW', 'PRESETS', 'split_rows', 'Roles', 'split_roles', 'neig
            'load_checkpoint', 'training_identity', 'begin_training', 'Watch', 'Keeper', 'choose_precision',
            'slice_learner', 'fit_slices_model', 'processes', 'add_over_processes', 'LearningRates', 'lr_range',
            'save_network', 'read_config', 'load_weights', 'read_history', 'network_inputs', 'predict_slices',
-           'SliceModel', 'training_record', 'train_network', 'finish_training']
+           'SliceModel', 'training_record', 'known_cases', 'train_network', 'finish_training']
 
 # %% ../nbs/29_train.ipynb #12a44d9c
 import contextlib, json, os, time
@@ -61,6 +61,7 @@ class Roles:
     train: np.ndarray # rows that are trained on
     watch: np.ndarray # rows that choose epoch and threshold; empty: nothing is chosen
     source: str # who they are: `"validation"`, `"tuning"` or `"none"`
+    planted: np.ndarray = field(default_factory=lambda: np.zeros(0, int)) # those of `train` that are copies with planted lesions
 
 def split_roles(
     store, # a `SliceStore`
@@ -75,17 +76,17 @@ def split_roles(
     if not 0 <= tune < 1: raise ValueError(f"tune must be a share from 0 to below 1, got {tune}")
     train, val = split_rows(store, splits, fold)
     scored = scored_side(store.index, splits)
-    if watch == "val" or (watch == "auto" and scored == "test" and fold is not None): return Roles(train, val, "validation" if len(val) else "none")
     planted = store.index.case.iloc[train].isin(splits.get("planted", ())).to_numpy()
+    if watch == "val" or (watch == "auto" and scored == "test" and fold is not None): return Roles(train, val, "validation" if len(val) else "none", train[planted])
     aside = np.isin(store.index.patient.to_numpy()[train], _tuning_patients(store.index.iloc[train[~planted]], tune, make_rng(seed, "tune", fold)))
-    return Roles(train[~aside], train[aside & ~planted], "tuning" if aside.any() else "none")
+    return Roles(train[~aside], train[aside & ~planted], "tuning" if aside.any() else "none", train[planted & ~aside])
 
 def _tuning_patients(index, share, rng):
     "Patients to set aside: one from each block of the patients ordered by burden."
     burden = index.assign(lesion=index.lesion.astype(float)).groupby("patient").lesion.sum()
     names = sorted(burden.index, key=lambda p: (burden[p], p))
-    n = max(round(share*len(names)), 2) if share else 0
-    return [rng.choice(block) for block in np.array_split(np.array(names, dtype=object), n)] if 0 < n <= len(names)//2 else []
+    n = min(max(round(share*len(names)), 2), len(names)//2) if share else 0
+    return [rng.choice(block) for block in np.array_split(np.array(names, dtype=object), n)] if n > 1 else []
 
 # %% ../nbs/29_train.ipynb #683926b2
 def neighbour_rows(
@@ -214,7 +215,7 @@ class PrepareBatch(Callback):
 
     def before_batch(self):
         hu, y, cut = self.x, self.yb, self.training and self.crop_px
-        if cut: hu, y = crop_batch(hu, y, self.crop_px*3//2 if self.augment else self.crop_px)
+        if cut: hu, y = crop_batch(hu, y, self.crop_px*3//2, self.crop_px//4) if self.augment else crop_batch(hu, y, self.crop_px)
         x = window_channels(hu, self.windows)
         if self.training and self.augment is not None: x, y = augment_batch(x, y, self.augment)
         if cut: x, y = _middle(x, y, self.crop_px)
@@ -231,33 +232,35 @@ def augment_batch(
     x, m = x.as_subclass(torch.Tensor), m.as_subclass(torch.Tensor)[:, None].float()
     return x, _labels(y, m)
 
-def _labels(y, mask):
-    "Targets after the masks of `y` became `mask`: a label is 0 where its lesion is gone."
-    gone = (y[-1].amax((2, 3)) > 0) & (mask.amax((2, 3)) == 0)
+def _labels(y, mask, cut=False):
+    "Targets after the masks of `y` became `mask`: a label is 0 where its lesion is gone; after a cut, wherever none is to be seen."
+    gone = (mask.amax((2, 3)) == 0) & (cut | (y[-1].amax((2, 3)) > 0))
     return (*(label*~gone for label in y[:-1]), mask)
 
 # %% ../nbs/29_train.ipynb #6e3b0fe0
 def crop_batch(
     hu: torch.Tensor, # (B, Y, X), or with neighbours (B, D, Y, X); HU
     y: tuple, # targets, a mask (B, 1, Y, X) the last
-    side: int, # side of the square in pixels; larger than a slice: the slice's own
+    side: int, # side of the square in pixels; larger than a slice with its margin: that
+    margin: int = 0, # how far a square may reach beyond the slice, pixels; there is air
     bone_hu: float = 150., # what counts as bone
 ) -> tuple: # (hu, y), cut
     "Cut a square from each slice around a random pixel of its lesion, or of bone where there is none. Raises ValueError without masks."
     if y[-1].ndim != 4: raise ValueError("crop_batch needs a mask among the targets, got labels alone")
-    mask, middle, side = y[-1][:, 0] > 0, hu if hu.ndim == 3 else hu[:, hu.shape[1]//2], min(side, *hu.shape[-2:])
+    hu, truth = nn.functional.pad(hu, (margin,)*4, value=-1024), nn.functional.pad(y[-1], (margin,)*4)
+    mask, middle, side = truth[:, 0] > 0, hu if hu.ndim == 3 else hu[:, hu.shape[1]//2], min(side, *hu.shape[-2:])
     where = torch.where(mask.flatten(1).any(1)[:, None, None], mask, middle > bone_hu)
     picks = torch.multinomial(where.flatten(1).float() + 1e-9, 1)
     centre = torch.cat([picks // hu.shape[-1], picks % hu.shape[-1]], 1) + torch.randint(-(side//4), side//4 + 1, (len(hu), 2), device=hu.device)
     corner = torch.minimum((centre - side//2).clamp(min=0), torch.tensor(hu.shape[-2:], device=hu.device) - side)
     cut = lambda t: torch.stack([s[..., r:r + side, c:c + side] for s, (r, c) in zip(t, corner.tolist())])
-    return cut(hu), _labels(y, cut(y[-1]))
+    return cut(hu), _labels(y, cut(truth), True)
 
 def _middle(x, y, side):
     "The middle square of a batch and its masks."
     r, c = ((n - side)//2 if n > side else 0 for n in x.shape[-2:])
     cut = lambda t: t[..., r:r + side, c:c + side]
-    return cut(x), _labels(y, cut(y[-1]))
+    return cut(x), _labels(y, cut(y[-1]), True)
 
 # %% ../nbs/29_train.ipynb #7187166e
 @dataclass(frozen=True)
@@ -337,13 +340,13 @@ def make_recipe(
 def odds_shift(
     lesion: np.ndarray, # bool, does training slice i hold a lesion
     recipe: Recipe, # imbalance, share and batch size
+    real: np.ndarray | None = None, # the same for the slices without planted copies, whose share is meant; None: all are real
 ) -> float: # to be added to a logit; 0 where nothing was changed or a kind is missing
     "What brings the logits of a balanced training back to the training slices' share of lesions."
-    share = np.mean(lesion)
-    if recipe.imbalance == "none" or not 0 < share < 1: return 0.
-    if recipe.imbalance == "weight": return float(np.log(share/(1 - share)))
-    drawn = round(recipe.positive_share*recipe.batch_size)/recipe.batch_size
-    return float(np.log(share/(1 - share)) - np.log(drawn/(1 - drawn))) if 0 < drawn < 1 else 0.
+    share, truly = np.mean(lesion), np.mean(lesion if real is None else real)
+    seen = dict(none=share, weight=.5, sample=round(recipe.positive_share*recipe.batch_size)/recipe.batch_size)[recipe.imbalance]
+    if not (0 < share < 1 and 0 < truly < 1 and 0 < seen < 1): return 0.
+    return float(np.log(truly/(1 - truly)) - np.log(seen/(1 - seen)))
 
 # %% ../nbs/29_train.ipynb #d8c0a0f4
 def slice_loaders(
@@ -597,8 +600,8 @@ class _HalfPrecision(nn.Module):
         super().__init__()
         self.net, self.dtype = net, dtype
 
-    def forward(self, x):
-        with torch.autocast(x.device.type, self.dtype): found = self.net(x)
+    def forward(self, x, *more):
+        with torch.autocast(x.device.type, self.dtype): found = self.net(x, *more)
         return to_float(found)
 
 class _LossScaling(MixedPrecision):
@@ -827,11 +830,11 @@ def predict_slices(
 ) -> np.ndarray: # float32 probabilities: (N,) for a detector, (N, S, S) for a segmenter
     "Probabilities for a stack of slices."
     device = next(net.parameters()).device
-    half = torch.bfloat16 if config.get("precision") == "bfloat16" else torch.float16
+    half = dict(bfloat16=torch.bfloat16, float16=torch.float16).get(config.get("precision"))
     shift, temperature, parts = config.get("odds_shift", 0.), config.get("temperature", 1.), []
     for k in range(0, len(hu), batch_size):
         x = network_inputs(hu, config, k, k + batch_size, device)
-        with torch.autocast(device.type, half, enabled=device.type == "cuda"): logits = net(x)
+        with torch.autocast(device.type, half, enabled=half is not None and device.type == "cuda"): logits = net(x)
         parts.append(((logits.float() + shift)/temperature).sigmoid()[:, 0])
     return torch.cat(parts).cpu().numpy() if parts else np.zeros(0, dtype=np.float32)
 
@@ -863,6 +866,8 @@ class SliceModel:
         "Save as safetensors and JSON."
         return save_network(self.net, self.config, folder, self.history)
 
+def _real(roles): return roles.train[~np.isin(roles.train, roles.planted)]
+
 def training_record(
     kind: str, # `"detector"` or `"segmenter"`
     store, # the store that it was trained on
@@ -872,12 +877,24 @@ def training_record(
     state: TrainingState, # how it went
 ) -> dict: # what `config.json` says
     "How a model was trained: recipe, pixel size, patients and slices behind it, budget, best epoch."
-    seen, watched = store.index.iloc[roles.train], store.index.iloc[roles.watch]
+    seen, watched = store.index.iloc[_real(roles)], store.index.iloc[roles.watch]
     pretrained = Path(recipe.pretrained).name if isinstance(recipe.pretrained, str) else recipe.pretrained
     counts = {f"n_{who}_{what}": int(n) for who, t in (("train", seen), ("watch", watched)) for what, n in (("patients", t.patient.nunique()), ("slices", len(t)), ("positive", t.lesion.sum()))}
     return {"kind": kind, **asdict(recipe), "precision": choose_precision(recipe.precision), "pretrained": pretrained, "steps": len(state.history)*recipe.steps_per_epoch, "fold": fold,
             "pixel_mm": store.pixel_mm, "size": store.size, "threshold": 0.5, "temperature": 1., "epochs_done": len(state.history), "best_epoch": state.best_epoch, "resumed": state.resumed,
-            "seconds": round(state.seconds, 1), "chosen_by": roles.source, "train_cases": _cases(store, roles.train), "watch_cases": _cases(store, roles.watch), **counts}
+            "seconds": round(state.seconds, 1), "chosen_by": roles.source, "train_cases": _cases(store, roles.train), "watch_cases": _cases(store, roles.watch),
+            **{f"{who}_patients": sorted(t.patient.astype(str).unique().tolist()) for who, t in (("train", seen), ("watch", watched))}, **counts, "n_train_planted": len(roles.planted)}
+
+def known_cases(
+    config: dict, # a model's configuration
+    store, # a `SliceStore` that holds the cases
+    case_ids: list, # cases of the store
+    who: tuple = ("train",), # `"train"`, `"watch"` or both
+) -> list: # those of `case_ids` whose patient trained the model, or chose for it; in order
+    "Find cases that a model may not be scored on: of a patient whom it knows, be it by another scan or a planted copy."
+    known = {c for w in who for c in config.get(f"{w}_cases", ())}, {p for w in who for p in config.get(f"{w}_patients", ())}
+    patient_of = dict(zip(store.index.case, store.index.patient.astype(str)))
+    return sorted(c for c in set(case_ids) if c in known[0] or patient_of.get(c) in known[1])
 
 def train_network(
     kind: str, # `"detector"` or `"segmenter"`
@@ -894,7 +911,7 @@ def train_network(
     target, stats = "mask" if kind == "segmenter" else "both" if recipe.places else "label", channel_statistics(store, roles.train, recipe.windows)
     loaders = slice_loaders(store, roles.train, roles.watch, target, recipe, processes())
     state = fit_slices_model(net, loaders, loss, recipe, progress, None if folder is None else Path(folder), stats)
-    shift = odds_shift(loaders.train.dataset.lesion, recipe) if target != "mask" else 0.
+    shift = odds_shift(loaders.train.dataset.lesion, recipe, store.index.lesion.iloc[_real(roles)].to_numpy(bool)) if target != "mask" else 0.
     return {**training_record(kind, store, roles, recipe, fold, state), **stats, "odds_shift": shift}, state.table
 
 def finish_training(
