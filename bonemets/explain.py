@@ -184,7 +184,7 @@ def _explain_case(detector, store, case, method, layer, tolerance_px):
     rows = store.index.loc[store.index.case == case, ["patient", "case", "z", "lesion"]].sort_values("z")
     rows = rows[rows.lesion.astype(bool)].drop(columns="lesion").reset_index(drop=True)
     z, hu = rows.z.to_numpy(), store.hu(case)
-    p = detector.probabilities(hu)[z] if detector.config.get("context") else detector.probabilities(hu[z])
+    p = detector.probabilities(hu, rows=z)
     return pd.concat([rows.assign(probability=p), heat_scores(gradcam(detector, hu, method, layer, z), store.masks(case)[z], body_mask(hu[z]), tolerance_px)], axis=1)
 
 # %% ../nbs/31_explain.ipynb #a4ecb610

@@ -827,13 +827,14 @@ def predict_slices(
     hu: np.ndarray, # (N, S, S), HU; with `context`, all slices of one CT in order
     config: dict, # as `network_inputs`; odds_shift and temperature where they differ from 0 and 1
     batch_size: int = 16, # slices at once
-) -> np.ndarray: # float32 probabilities: (N,) for a detector, (N, S, S) for a segmenter
+    rows=None, # which slices to predict; None: all
+) -> np.ndarray: # float32 probabilities of those: (n,) for a detector, (n, S, S) for a segmenter
     "Probabilities for a stack of slices."
     device = next(net.parameters()).device
     half = dict(bfloat16=torch.bfloat16, float16=torch.float16).get(config.get("precision"))
     shift, temperature, parts = config.get("odds_shift", 0.), config.get("temperature", 1.), []
-    for k in range(0, len(hu), batch_size):
-        x = network_inputs(hu, config, k, k + batch_size, device)
+    for k in range(0, len(hu if rows is None else rows), batch_size):
+        x = network_inputs(hu, config, k, k + batch_size, device) if rows is None else torch.cat([network_inputs(hu, config, r, r + 1, device) for r in rows[k:k+batch_size]])
         with torch.autocast(device.type, half, enabled=half is not None and device.type == "cuda"): logits = net(x)
         parts.append(((logits.float() + shift)/temperature).sigmoid()[:, 0])
     return torch.cat(parts).cpu().numpy() if parts else np.zeros(0, dtype=np.float32)
@@ -856,9 +857,10 @@ class SliceModel:
         hu: np.ndarray, # (N, S, S), HU, at the model's pixel size; with `context`, all slices of one CT in order
         batch_size: int = 16, # slices at once
         calibrated: bool = True, # whether to apply the model's temperature
-    ) -> np.ndarray: # 0 to 1: (N,) for a detector, (N, S, S) for a segmenter
+        rows=None, # which slices to predict; None: all
+    ) -> np.ndarray: # 0 to 1: (n,) for a detector, (n, S, S) for a segmenter
         "Probability of a lesion for each slice, or each pixel, of a stack."
-        return predict_slices(self.net, hu, self.config if calibrated else {**self.config, "temperature": 1.}, batch_size)
+        return predict_slices(self.net, hu, self.config if calibrated else {**self.config, "temperature": 1.}, batch_size, rows)
 
     def save(self,
         folder: str | Path, # where the model goes
