@@ -1,6 +1,6 @@
 """The detectors' speed: feeding batches, the training loop's overhead, prediction, and throughput and memory by architecture.
 
-Run: python benchmarks/detect.py [--part feed|loop|predict|archs|all] [--size 512] [--batch 32] [--rounds 15] [--train-size 128] [--train-batch 16] [--train-steps 6]
+Run: python benchmarks/detect.py [--part feed|loop|predict|archs|all] [--cases 12] [--batches 40] [--size 512] [--batch 32] [--rounds 15] [--train-size 128] [--train-batch 16] [--train-steps 6]
 
 feed     shuffled batches of int16 slices: the store's loader against a bare np.memmap of the same bytes copied into a batch, and against MONAI's PersistentDataset with its cache built:
          one item a slice (the best case for MONAI: each slice a file) and one item a case (as its tutorials have it: the volume is read for the slices that are wanted from it).
@@ -151,7 +151,7 @@ def memory_of(name, folder, n_batch):
 
 
 def bench_feed(folder, args):
-    store, n = make_store(folder, args.cases, args.slices, args.size), 4
+    store, n = make_store(folder, args.cases, args.slices, args.size), args.batches
     reads = {name: make(store, folder, args.batch, n if name != "monai_cases" else 1) for name, make in FEEDS.items()}
     first = {name: read() for name, read in reads.items() if name != "monai_cases"}
     if len(set(map(tuple, first.values()))) > 1: raise SystemExit("the readers give different batches")
@@ -244,7 +244,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", default="all", choices=["all", "feed", "loop", "predict", "archs"])
     parser.add_argument("--arch", default="resnet34")
-    numbers = dict(cases=3, slices=80, size=512, batch=32, rounds=15, train_size=128, train_batch=16, train_steps=6, predict_slices=16)
+    numbers = dict(cases=12, slices=80, batches=40, size=512, batch=32, rounds=15, train_size=128, train_batch=16, train_steps=6, predict_slices=16)
     for name, value in numbers.items(): parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
     for name in ("memory-of", "arch-of", "folder"): parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
     args = parser.parse_args()

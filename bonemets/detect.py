@@ -197,7 +197,8 @@ class Detector(SliceModel):
         "Detection metrics over all slices of some cases. Raises ValueError without a store or cases; warns (LeakageWarning) where the detector was trained on one of their patients."
         if store is None or not len(case_ids): raise ValueError("evaluate needs the slice store and at least one case id")
         seen = known_cases(self.config, store, case_ids)
-        if seen: warnings.warn(f"the detector was trained on the patients of {len(seen)} of these cases, {seen[0]} for example: the scores say nothing about new patients", LeakageWarning, stacklevel=2)
+        said = f"the detector was trained on the patients of {len(seen)} of these cases, {min(seen, default='')} for example: the scores say nothing about new patients"
+        if seen: warnings.warn(said, LeakageWarning, stacklevel=2)
         found = detect_cases(self, store, case_ids)
         return {**detection_metrics(found.truth, found.probability, self.config["threshold"]), "n_cases": len(set(case_ids)), "n_slices": len(found)}
 

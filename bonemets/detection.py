@@ -603,9 +603,9 @@ def _seen(found, splits, every=None):
 def _chose(found, splits=None):
     "What to say of patients who are scored and chose for the very model that judges them; '' where there are none, or the table doesn't tell."
     if not {"chosen_by", "fold"} <= set(found): return ""
-    fold = _folds(found)
-    own = pd.Series(fold >= 0, found.index) if splits is None else pd.Series([0 <= k < len(splits["folds"]) and c in splits["folds"][k]["val"] for c, k in zip(found.case, fold)], found.index, dtype=bool)
-    n = found.patient[(found.chosen_by == "validation") & own].nunique()
+    fold, val = _folds(found), [set(f["val"]) for f in (splits or {"folds": []})["folds"]]
+    own = np.array([k >= 0 and (splits is None or (k < len(val) and c in val[k])) for c, k in zip(found.case, fold)], bool)
+    n = found.patient[(found.chosen_by == "validation").to_numpy() & own].nunique()
     return f"FLATTERED: {_persons(n)} scored chose epoch, temperature or threshold of the model that judges them, so the scores are too good"*(n > 0)
 
 def _unsaid(evaluation, n):

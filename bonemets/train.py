@@ -868,6 +868,7 @@ class SliceModel:
         "Save as safetensors and JSON."
         return save_network(self.net, self.config, folder, self.history)
 
+# %% ../nbs/29_train.ipynb #40f413cb
 def _real(roles): return roles.train[~np.isin(roles.train, roles.planted)]
 
 def training_record(
@@ -898,6 +899,7 @@ def known_cases(
     patient_of = dict(zip(store.index.case, store.index.patient.astype(str)))
     return sorted(c for c in set(case_ids) if c in known[0] or patient_of.get(c) in known[1])
 
+# %% ../nbs/29_train.ipynb #5fef1a2c
 def train_network(
     kind: str, # `"detector"` or `"segmenter"`
     net: nn.Module, # the network
