@@ -286,6 +286,7 @@ def train_detector(
 
 def _recipe(arch, preset, settings):
     recipe = make_recipe(arch, preset, **{"places": 1., **settings})
+    if recipe.deep or recipe.flip: raise ValueError("deep and flip are settings of segmenters, a detector has neither")
     if recipe.crop_px and not recipe.places: raise ValueError("crop_px needs places above 0: without them the network judges a whole slice, and has only seen squares")
     return recipe
 

@@ -5,26 +5,32 @@
 # %% auto #0
 __all__ = ['score_case', 'measure_lesions', 'lesions_text', 'measure_radiomics', 'radiomics_text']
 
-# %% ../nbs/23_measure.ipynb #a7cf5084
+# %% ../nbs/23_measure.ipynb #f26cba7c
+import numpy as np
 import pandas as pd
 
 from .bones import bones_for, read_bones
 from .core import GeometryError
 from .lesions import label_lesions, lesion_table
-from .metrics import case_scores, lesion_counts
+from .metrics import case_scores, lesion_counts, slice_dice
 from .radiomics import extract_features
+from .surface import surface_scores
 from .volume import check_pair, compare_grids, read_mask, read_volume
 
-# %% ../nbs/23_measure.ipynb #3349f777
+# %% ../nbs/23_measure.ipynb #26c90e9f
 def score_case(
     truth: str, # path of the manual mask
     pred: str, # path of the predicted mask, on the same grid
-) -> dict: # what `case_scores` and `lesion_counts` give: dice, precision, recall, volumes in ml, lesions found and missed
+    tolerance_mm: float | None = None, # of the normalised surface distance, mm; None: no surfaces, which take the longest
+) -> dict: # what `case_scores`, `lesion_counts` and with a tolerance `surface_scores` give; slice_dice: mean over the n_lesion_slices that hold true lesion
     "How well a predicted mask agrees with the manual one. Raises GeometryError where they lie on different grids."
     t = read_mask(truth)
     p = check_pair(t, read_mask(pred))
     (t_labels, _), (p_labels, _) = label_lesions(t.array), label_lesions(p.array)
-    return {**case_scores(t.array, p.array, t.voxel_ml), **lesion_counts(t_labels, p_labels)}
+    by_slice = slice_dice(t.array, p.array)[t.array.any(axis=(1, 2))]
+    surface = {} if tolerance_mm is None else surface_scores(t.array, p.array, t.spacing_mm, tolerance_mm)
+    of_slices = dict(slice_dice=float(by_slice.mean()) if len(by_slice) else np.nan, n_lesion_slices=len(by_slice))
+    return {**case_scores(t.array, p.array, t.voxel_ml), **of_slices, **surface, **lesion_counts(t_labels, p_labels)}
 
 # %% ../nbs/23_measure.ipynb #99020413
 def _read_case(image, mask, labels=None, **how):

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'BRIEF_STEPS', 'published_table', 'read_methods', 'measured_cases', 'training_table', 'training_note',
-           'detection_table', 'segmentation_table', 'model_label', 'readable_table2', 'lesion_summary',
-           'radiomics_summary', 'cohort_summary', 'patient_table', 'plot_burden', 'plot_table2', 'pick_cases',
-           'plot_cases', 'is_synthetic', 'limits', 'provenance', 'render_report', 'build_report']
+           'detection_table', 'segmentation_table', 'model_label', 'lesion_summary', 'radiomics_summary',
+           'cohort_summary', 'patient_table', 'plot_burden', 'is_synthetic', 'limits', 'provenance', 'render_report',
+           'build_report']
 
-# %% ../nbs/40_report.ipynb #b14d7c5a
+# %% ../nbs/40_report.ipynb #f2c61b42
 import base64, re
 from pathlib import Path
 
@@ -16,38 +16,18 @@ import numpy as np
 import pandas as pd
 
 from .core import atomic_write, read_json, read_table, write_table, write_text
-from .detection import (_BLUE, _call, _figure, _metric_bars, _quiet, DETECTORS, SOURCE, TABLE1_NOTES, choose_evaluation, leaked_rows, plot_curves,
-                                plot_table1, published_table1, readable_table1, table1)
-from .metrics import summarise_scores
-from .plot import plot_slice
-from .stats import bootstrap_ci
-from .volume import read_mask, read_volume
+from .detection import _BLUE, _call, _figure, DETECTORS, SOURCE, TABLE1_NOTES, choose_evaluation, leaked_rows, plot_curves, plot_table1, published_table1, readable_table1, table1
+from .segmentation import _method_row, SEGMENTERS, TABLE2_NOTE, pick_cases, plot_cases, plot_table2, published_table2, published_ttests, readable_table2
 
-# %% ../nbs/40_report.ipynb #b64cf41e
+# %% ../nbs/40_report.ipynb #86c60c35
 # names in run folders, and as the paper prints them
-MODELS = DETECTORS | dict(unet="UNet", resunet="ResUNet", resattunet="ResAttUNet", nnunet="nnUNetv2")
-_SEGMENTATION = [("unet", 55.89, 57.10, 68.63, 6.7, .56, .24), ("resunet", 58.97, 63.86, 64.27, 7.7, .58, .27),
-                 ("resattunet", 61.65, 62.20, 72.62, 8.0, .60, .28), ("nnunet", 73.37, 73.56, 83.22, 30.6, .74, .21)]
-_PAIRED = [("resattunet", "unet", .16, .14), ("resunet", "unet", .02, .13), ("nnunet", "resattunet", .12, .37),
-           ("nnunet", "resunet", .12, .35), ("nnunet", "unet", .16, .331)]
-
-# %% ../nbs/40_report.ipynb #e1edca92
-def _segmentation():
-    t = pd.DataFrame(_SEGMENTATION, columns=["model", "dice", "precision", "recall", "parameters_m", "dice_mean", "dice_sd"])
-    flag = [f"the t-tests give a mean of {m:.2f}" if abs(d/100 - m) > .0051 else "" for d, m in zip(t.dice, t.dice_mean)]
-    return t.assign(unit="%", flag=flag)
-
-def _paired():
-    t, mean = pd.DataFrame(_PAIRED, columns=["model", "minus", "difference", "sd"]), _segmentation().set_index("model").dice_mean
-    gap = [mean[a] - mean[b] for a, b in zip(t.model, t.minus)]
-    flag = [f"the printed means differ by {g:.2f}" if abs(g - d) > .0151 else "" for g, d in zip(gap, t.difference)]
-    return t.assign(unit="Dice, 0 to 1", flag=flag)
+MODELS = DETECTORS | SEGMENTERS
 
 def published_table(
     name: str, # "detection" (Table 1), "segmentation" (Table 2) or "paired" (the t-tests)
 ) -> pd.DataFrame: # one row a model, as printed; `unit`; `flag` says where the printed numbers contradict each other, else ""
     "Published numbers, for comparison only. Raises ValueError for another name."
-    tables = dict(detection=published_table1, segmentation=_segmentation, paired=_paired)
+    tables = dict(detection=published_table1, segmentation=published_table2, paired=published_ttests)
     if name not in tables: raise ValueError(f"name must be one of {sorted(tables)}, got {name!r}")
     return tables[name]()
 
@@ -125,16 +105,8 @@ def training_note(
     note = f"trained for {steps} ({epochs}) in each of {len(t)} folds" if len(t) > 1 else f"trained for {steps} ({epochs}), one fold"
     return f"{note}: shows that everything works, is no result" if not t.steps.min() >= BRIEF_STEPS else note
 
-# %% ../nbs/40_report.ipynb #d361c328
-_METRICS = ("dice", "precision", "recall")
-
+# %% ../nbs/40_report.ipynb #a188961d
 def _scored(table, evaluation): return table[table.case.isin(evaluation.cases)]
-
-def _interval_columns(intervals):
-    "{metric: Interval} as columns: metric, metric_low, metric_high, and why there is no interval."
-    out = {k + suffix: v for k, i in intervals.items() for suffix, v in (("", i.value), ("_low", np.clip(i.low, 0, 1)), ("_high", np.clip(i.high, 0, 1)))}
-    without = {i.reason for i in intervals.values() if not np.isfinite(i.low)} - {""}
-    return out | dict(no_interval="; ".join(sorted(without)))
 
 def _complete(rows, kind, training):
     "The rows of this run, then `not trained` for the paper's models that have none; each with its training note."
@@ -181,14 +153,7 @@ def detection_table(
     out = pd.concat([_complete(rows, "detection", training_table(run)), table1({})], ignore_index=True)
     return out.fillna({c: "" for c in ("evaluation", "sentence", "called_by", "no_interval", "note", "training") if c in out})
 
-# %% ../nbs/40_report.ipynb #93858206
-def _segmentation_row(scores, n_boot, seed):
-    "Metrics, intervals and counts of one method."
-    summary = summarise_scores(scores.assign(method="")).iloc[0].drop(["method", "reason", "dice_mean", "precision_mean", "recall_mean"])
-    scored = scores[scores.truth_ml > 0]
-    intervals = {k: _quiet(bootstrap_ci, scored, k, n_boot=n_boot, seed=seed) for k in _METRICS}
-    return dict(summary) | _interval_columns(intervals)
-
+# %% ../nbs/40_report.ipynb #09b114bd
 def segmentation_table(
     run: Path, # a run folder
     n_boot: int = 2000, # patient resamples behind each interval
@@ -197,12 +162,10 @@ def segmentation_table(
     "Table 2 of a run. Raises FileNotFoundError where `run` is no run folder."
     _, _, evaluation = _setting(run)
     tables = {m: _scored(t, evaluation) for m, t in read_methods(run, "scores").items()}
-    return _complete([dict(model=m) | _segmentation_row(t, n_boot, seed) for m, t in tables.items()], "segmentation", training_table(run))
+    return _complete([dict(model=m) | _method_row(t, n_boot, seed=seed) for m, t in tables.items()], "segmentation", training_table(run))
 
-# %% ../nbs/40_report.ipynb #29853422
-_TITLES = dict(dice="Dice", precision="Precision", recall="Recall", n_patients="Patients", n_scored="Cases with lesions",
-               n_lesions="Lesions", n_found="Found", n_missed="Missed", n_false_positive="False positives")
-_COUNTS = ("n_patients", "n_scored", "n_lesions", "n_found", "n_missed", "n_false_positive")
+# %% ../nbs/40_report.ipynb #552aee4f
+_TITLES = dict(n_found="Found", n_missed="Missed", n_false_positive="False positives")
 
 def model_label(
     model: str, # a method's name in the run folder, e.g. "nnunet"
@@ -210,31 +173,7 @@ def model_label(
     "What a model is called in tables and figures."
     return MODELS.get(model, model)
 
-def _value(row, k):
-    "A metric in percent with its interval, as text."
-    v, low, high = (row.get(k + s, np.nan) for s in ("", "_low", "_high"))
-    if row["source"] != "this run": return "not trained"
-    if not np.isfinite(v): return "undefined"
-    sd = f" ± {100*row[k + '_sd']:.1f}" if k == "dice" and np.isfinite(row.get("dice_sd", np.nan)) else ""
-    return f"{100*v:.1f}{sd}" + (f" ({100*low:.1f} to {100*high:.1f})" if np.isfinite(low) else "")
-
 def _count(v): return f"{v:,.0f}" if np.isfinite(v) else "–"
-
-def _readable_row(row):
-    said = row["training"] + (f"; no interval: {row['no_interval']}" if row.get("no_interval") else "") if row["source"] == "this run" else ""
-    values = {_TITLES[k]: _value(row, k) for k in _METRICS} | {_TITLES[k]: _count(row.get(k, np.nan)) for k in _COUNTS}
-    return dict(Model=model_label(row["model"]), source=row["source"]) | values | dict(note=said)
-
-def _published_row(row):
-    note = "published, another cohort" + (f"; note: {row['flag']}" if row["flag"] else "")
-    values = {_TITLES[k]: f"{row[k]:.2f}" + (f" ± {100*row['dice_sd']:.0f}" if k == "dice" else "") for k in _METRICS}
-    return dict(Model=model_label(row["model"]), source="published") | values | {_TITLES[k]: "–" for k in _COUNTS} | dict(note=note)
-
-def readable_table2(
-    table: pd.DataFrame, # what `segmentation_table` gives
-) -> pd.DataFrame: # text, one row a model, in percent with 95 % intervals; published rows last
-    "Table 2 as a person reads it."
-    return pd.DataFrame([_readable_row(r) for r in table.to_dict("records")] + [_published_row(r) for r in published_table("segmentation").to_dict("records")])
 
 # %% ../nbs/40_report.ipynb #cfc512e9
 def _quartiles(values):
@@ -324,50 +263,14 @@ def plot_burden(
     ax.spines[["top", "right"]].set_visible(False)
     return fig
 
-# %% ../nbs/40_report.ipynb #2ed4bd56
-def plot_table2(
-    table: pd.DataFrame, # what `segmentation_table` gives
-):  # matplotlib Figure
-    "Fig. 4b: Dice, precision and recall of this run beside the published ones."
-    printed = published_table("segmentation").set_index("model")
-    models = dict.fromkeys([*printed.index, *table.model])
-    return _metric_bars(table, {k: printed[k].to_dict() for k in _METRICS}, _METRICS, _TITLES, {m: model_label(m) for m in models})
-
-# %% ../nbs/40_report.ipynb #7d4ec43a
-def pick_cases(
-    scores: pd.DataFrame, # a method's scores: case, dice, truth_ml
-) -> dict: # {"best": row, "median": row, "worst": row}; fewer where there are fewer cases with lesions, empty for none
-    "The best, median and worst case with lesions, by Dice."
-    t = scores[scores.truth_ml > 0].sort_values(["dice", "case"], ascending=[False, True]).reset_index(drop=True)
-    names = ("best", "median", "worst") if len(t) > 2 else ("best", "worst")[:len(t)]
-    place = dict(best=0, median=(len(t) - 1)//2, worst=len(t) - 1)
-    return {k: t.iloc[place[k]] for k in names}
-
-def _crop(mask, spacing_mm, half_mm=90):
-    "Slices (y, x) of a window of up to 180 mm around the mask's centre, moved to lie within the picture."
-    window = lambda c, n, half: slice(lo := max(0, min(c - half, n - 2*half)), lo + 2*half)
-    return tuple(window(int(np.mean(i)), n, int(half_mm/s)) for i, n, s in zip(np.nonzero(mask), mask.shape, spacing_mm[-2:]))
-
-def _overlay(ax, run, method, case, title):
-    "One case on one axes: the slice where the truth is largest."
-    ct, truth, pred = read_volume(case.image), read_mask(case["mask"]).array, read_mask(Path(run)/"predictions"/method/f"{case.case}.nii.gz").array
-    z = int(truth.sum((1, 2)).argmax())
-    window = _crop(truth[z], ct.spacing_mm)
-    plot_slice(ct.array[z][window], ct.spacing_mm, overlays={"truth": truth[z][window], "prediction": pred[z][window]}, ax=ax)
-    ax.set_title(title.format(z=z), fontsize=8)
-
-def plot_cases(
-    run: Path, # a run folder, whose cohort's images and masks are still where they were
-    method: str, # a segmentation method
-):  # matplotlib Figure, or None where a file is missing or no case has a lesion
-    "Truth and prediction outlined in the best, median and worst case of a method."
+# %% ../nbs/40_report.ipynb #a1716102
+def _plot_run_cases(run, method):
+    "Truth and prediction in the best, median and worst case of a method; None where a file is missing or no case has a lesion."
     cohort, _, evaluation = _setting(run)
-    cohort, picked = cohort.set_index("case", drop=False), pick_cases(_scored(read_methods(run, "scores")[method], evaluation))
-    files = [p for s in picked.values() for p in (cohort.image[s.case], cohort["mask"][s.case], Path(run)/"predictions"/method/f"{s.case}.nii.gz")]
-    if not picked or not all(Path(p).exists() for p in files): return None
-    fig, axes = _figure(2.7*len(picked), 3.1, 1, len(picked))
-    for ax, (k, s) in zip(axes[0], picked.items()): _overlay(ax, run, method, cohort.loc[s.case], f"{k}: {s.case}, Dice {s.dice:.2f}, slice {{z}}")
-    return fig
+    whole, scores = cohort.set_index("case"), _scored(read_methods(run, "scores")[method], evaluation)
+    paths = {c: Path(run)/"predictions"/method/f"{c}.nii.gz" for c in scores.case}
+    files = [p for s in pick_cases(scores).values() for p in (whole.image[s.case], whole["mask"][s.case], paths[s.case])]
+    return plot_cases(cohort, paths, scores) if files and all(Path(p).exists() for p in files) else None
 
 # %% ../nbs/40_report.ipynb #03b1308b
 _READER = "The truth is the cohort's masks. Where their reader was wrong or unsure, a method that disagrees may be right; there was no second reader."
@@ -529,10 +432,7 @@ def _figure_block(run, name, fig, caption):
     with atomic_write(path) as tmp: fig.savefig(tmp, format="png", dpi=110)
     return dict(kind="figure", caption=caption, wide=fig.get_figwidth() > 6, data=base64.b64encode(path.read_bytes()).decode())
 
-# %% ../nbs/40_report.ipynb #1b4089d6
-_SEGMENTATION_NOTE = """In percent: mean ± SD over cases with lesions, 95 % intervals over patients. A lesion is found if the prediction shares a voxel with it;
-a false positive touches no true voxel. The published unit (slice, case or patient) is not stated, so published rows (Table 2; SD from the t-tests) may be
-defined differently. Ours is the mean over cases."""
+# %% ../nbs/40_report.ipynb #a2221882
 _LESION_NOTE = "A method's lesions are not the same lesions as the truth's; lesions matched across methods come in a later version."
 _RADIOMICS_NOTE = """Groups of lesions, not matched pairs: equal medians don't mean equal features. The agreement of matched lesions (intraclass correlation,
 Table 3 of the paper) is not computed by this version. Lesions too small for features are counted under “no features”."""
@@ -570,7 +470,7 @@ def _segmentation_section(run, evaluation, n_boot, seed):
     _save(run, "table2_segmentation", table)
     _save(run, "published_segmentation", published_table("segmentation"))
     blocks = [_text(f"Where are the lesions? {evaluation.sentence}"),
-              _table("Table 2. Segmentation, beside the published numbers", readable_table2(table), _SEGMENTATION_NOTE),
+              _table("Table 2. Segmentation, beside the published numbers", readable_table2(table), TABLE2_NOTE),
               _figure_block(run, "fig4b_segmentation", plot_table2(table), f"Figure 4b. Overlap with the truth {_BARS}")]
     blocks += [_text(s) for s in _empty_sentences(table)]
     return dict(title="Segmentation", blocks=blocks + [b for m in read_methods(run, "scores") for b in _case_blocks(run, m)])
@@ -582,7 +482,7 @@ def _empty_sentences(table):
     return [said.format(model_label(r.model), r.n_empty, r.n_cases, r.empty_false_positive_ml) for r in rows if r.n_empty > 0]
 
 def _case_blocks(run, method):
-    fig = plot_cases(run, method)
+    fig = _plot_run_cases(run, method)
     caption = f"{model_label(method)}: best, median and worst case by Dice, each in the slice with most truth. Outlines: truth and prediction."
     if fig is not None: return [_figure_block(run, f"cases_{method}", fig, caption)]
     return [_text(f"{model_label(method)}: no pictures, since no case has lesions or a CT or mask is no longer where the cohort table says.")]

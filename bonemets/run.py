@@ -6,7 +6,7 @@
 __all__ = ['STUDY_PRESETS', 'StudySettings', 'make_settings', 'environment', 'read_manifest', 'run_stage', 'checked_cohort',
            'study_splits', 'pixel_for', 'judges', 'cases_to_score', 'load_folds', 'run_study', 'run_demo']
 
-# %% ../nbs/41_run.ipynb #6da821f9
+# %% ../nbs/41_run.ipynb #6e5eaf65
 import importlib.metadata as metadata
 import os, platform, shutil, sys, time
 from dataclasses import asdict, dataclass, field
@@ -24,9 +24,9 @@ from .measure import measure_lesions, measure_radiomics, score_case
 from .parallel import map_cases
 from .phantom import make_cohort
 from .report import build_report
-from .segment import Segmenter, mask_on_source, train_segmenter
+from .segment import Segmenter, join_folds, predict_cases, train_segmenter
 from .slices import build_store, source_key
-from .volume import read_header, read_volume, write_volume
+from .volume import read_header
 
 # %% ../nbs/41_run.ipynb #e59ca8b1
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ def _detect_study(
         tables.append(found[0].assign(probability=np.mean([f.probability for f in found], axis=0), fold=fold))
     return write_table(pd.concat(tables, ignore_index=True), run/"detections"/f"{name}.parquet")
 
-# %% ../nbs/41_run.ipynb #0469acc1
+# %% ../nbs/41_run.ipynb #96fcec40
 def _segment_study(
     run: Path, # the run folder
     cohort: pd.DataFrame, # the cohort
@@ -223,14 +223,9 @@ def _segment_study(
     name: str, # name of the segmenter
 ) -> list: # paths of the masks
     "Masks for the cases to score, in `predictions/<name>`, in each CT's own geometry."
-    models, image = load_folds(run, name, Segmenter, splits), cohort.set_index("case").image
-    paths = []
-    for case in cases_to_score(splits):
-        p = sum(models[k].probabilities(store.hu(case)) for k in judges(case, splits))/len(judges(case, splits))
-        ct = read_volume(image[case])
-        mask = ct.with_array(mask_on_source(p, ct, models[0].config))
-        paths.append(write_volume(mask, run/"predictions"/name/f"{case}.nii.gz", like=image[case]))
-    return paths
+    ensemble = join_folds(load_folds(run, name, Segmenter, splits), store, splits)
+    ensemble.save(run/"models"/name, weights=False)
+    return list(predict_cases(ensemble, cohort[cohort.case.isin(cases_to_score(splits))], run/"predictions"/name, progress=False).values())
 
 # %% ../nbs/41_run.ipynb #a1188e98
 def _collect(

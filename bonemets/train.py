@@ -11,8 +11,8 @@ __all__ = ['SOFT_WINDOW', 'PRESETS', 'split_rows', 'Roles', 'split_roles', 'neig
            'save_network', 'read_config', 'load_weights', 'read_history', 'network_inputs', 'predict_slices',
            'SliceModel', 'training_record', 'known_cases', 'train_network', 'finish_training']
 
-# %% ../nbs/29_train.ipynb #12a44d9c
-import contextlib, json, os, time
+# %% ../nbs/29_train.ipynb #a7eaccbc
+import errno, json, os, time
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -262,7 +262,7 @@ def _middle(x, y, side):
     cut = lambda t: t[..., r:r + side, c:c + side]
     return cut(x), _labels(y, cut(y[-1]), True)
 
-# %% ../nbs/29_train.ipynb #7187166e
+# %% ../nbs/29_train.ipynb #8ccb78ac
 @dataclass(frozen=True)
 class Recipe:
     "How a network is trained."
@@ -280,6 +280,9 @@ class Recipe:
     places: float = 0. # detectors: weight of the loss at the places of a feature map; 0: labels alone. `train_detector` asks for 1
     cell_px: int = 16 # detectors: side of such a place, in pixels of the slice
     crop_px: int | None = None # side of the square that is cut from each training slice, in pixels; None: whole slices
+    deep: bool = False # segmenters: whether lower levels of the network answer too while it trains
+    flip: bool = False # segmenters: whether a prediction is the mean of the slice's and its mirror image's
+    ema: float = 0. # decay of a moving average of the weights, which is then watched and kept; 0: the weights themselves
     precision: str = "auto" # `"full"`, `"bfloat16"`, or `"auto"`: mixed on a GPU, full on a CPU
     watch: str = "auto" # who chooses epoch and threshold, as `split_roles`
     tune: float = 0.2 # share of training patients set aside to choose, where the validation patients are scored
@@ -297,10 +300,10 @@ PRESETS = { # training budgets by name: fields of `Recipe`
     "paper": dict(epochs=60, steps_per_epoch=250, batch_size=32, patience=30),
 }
 
-_ALLOWED = dict(imbalance=("sample", "weight", "none"), precision=("auto", "full", "bfloat16"), watch=("auto", "val", "tune"), monitor=("score", "loss"), augment=(True, False))
+_ALLOWED = dict(imbalance=("sample", "weight", "none"), precision=("auto", "full", "bfloat16"), watch=("auto", "val", "tune"), monitor=("score", "loss"), augment=(True, False), deep=(True, False), flip=(True, False))
 _WHOLE = dict(epochs=1, steps_per_epoch=1, batch_size=2, context=0, cell_px=1, crop_px=32, patience=1, seed=0) # whole numbers, and the least that each may be
 _NUMBERS = dict(lr=("above 0", lambda v: 0 < v < np.inf), positive_share=("above 0 and below 1", lambda v: 0 < v < 1), places=("of 0 or more", lambda v: 0 <= v < np.inf),
-                tune=("from 0 to below 1", lambda v: 0 <= v < 1), recall_floor=("above 0 and at most 1", lambda v: 0 < v <= 1))
+                tune=("from 0 to below 1", lambda v: 0 <= v < 1), ema=("from 0 to below 1", lambda v: 0 <= v < 1), recall_floor=("above 0 and at most 1", lambda v: 0 < v <= 1))
 
 # %% ../nbs/29_train.ipynb #bad1a762
 def _check_setting(name, value):
@@ -399,13 +402,23 @@ def _merit(row, monitor):
     known = lambda v: -np.inf if np.isnan(v) else v
     return (known(row["score"]) if monitor == "score" else 0, known(-row["valid_loss"]))
 
-# %% ../nbs/29_train.ipynb #93291bd8
+# %% ../nbs/29_train.ipynb #ad7982bf
 def _to_file(tensors, path, state=None):
     "Write tensors atomically as safetensors, a JSON-like `state` in the header."
     from safetensors.torch import save_file
-    with atomic_write(path) as tmp:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, tmp, metadata=None if state is None else {"state": json.dumps(state)})
+    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    try:
+        with atomic_write(path) as tmp: save_file(tensors, tmp, metadata=None if state is None else {"state": json.dumps(state)})
+    except Exception as e:
+        if not _no_room(e): raise
+        need = sum(v.nbytes for v in tensors.values())/2**20
+        raise BonemetsError(f"{path} could not be written, the disk is full or a quota is used up ({need:.0f} MiB are needed); what was there before is untouched: make room and call again") from e
     return path
+
+def _no_room(error):
+    "Whether writing failed for want of space: the system's error, or that of safetensors, which has it as text."
+    numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return getattr(error, "errno", None) in numbers or any(f"os error {n})" in str(error) for n in numbers)
 
 def _read_identity(folder):
     "What `training.json` says of a folder; None where there is none."
@@ -416,7 +429,8 @@ def _read_identity(folder):
     if not isinstance(there, dict): raise BonemetsError(f"{path} is damaged, so nobody can tell which patients the files beside it have seen; choose another folder, or delete {folder} to start anew")
     return there
 
-_AFTERWARDS = ("recall_floor",) # settings that only matter when the epochs are done
+_AFTERWARDS = ("recall_floor", "flip") # settings that only matter when the epochs are done
+_NEW_SETTINGS = dict(deep=False, ema=0., flip=False) # settings that a folder of an earlier version does not name, and what they were then
 
 def _owner(folder):
     "What ties a checkpoint to its training; empty for a folder that no training has claimed."
@@ -428,13 +442,15 @@ def save_checkpoint(
     net: nn.Module, # the network after the epoch
     opt, # fastai's optimiser around a torch one
     state: TrainingState, # with the epoch entered
+    average: nn.Module | None = None, # torch's `AveragedModel` of the network, where there is one
 ) -> Path: # `checkpoint.safetensors`
-    "Write the state after an epoch. The best weights go into a file of their own first, so that a checkpoint never names one that is not there."
-    folder, weights = Path(folder), net.state_dict()
+    "Write the state after an epoch. The best weights go into a file of their own first, so that a checkpoint never names one that is not there. Raises BonemetsError where the disk is full."
+    folder = Path(folder)
     best = folder/f"best-{state.best_epoch}.safetensors"
-    if state.best_epoch == state.history[-1]["epoch"]: _to_file(weights, best)
+    if state.best_epoch == state.history[-1]["epoch"]: _to_file((net if average is None else average.module).state_dict(), best)
+    tensors = {f"net.{k}": v for k, v in net.state_dict().items()} | {f"ema.{k}": v for k, v in ({} if average is None else average.state_dict()).items()}
     moments = {f"opt.{i}.{name}": v for i, s in opt.state_dict()["state"].items() for name, v in s.items()}
-    path = _to_file({**{f"net.{k}": v for k, v in weights.items()}, **moments}, folder/"checkpoint.safetensors", {**asdict(state), "training": _owner(folder)})
+    path = _to_file({**tensors, **moments}, folder/"checkpoint.safetensors", {**asdict(state), "training": _owner(folder)})
     for old in folder.glob("best-*.safetensors"):
         if old != best: old.unlink()
     return path
@@ -443,6 +459,7 @@ def load_checkpoint(
     folder: Path, # where a training keeps its files
     net: nn.Module, # the network, which gets the weights
     opt, # the optimiser, which gets its moments
+    average: nn.Module | None = None, # torch's `AveragedModel` of the network, which gets its weights
 ) -> tuple: # (`TrainingState`, best weights as a dict of tensors); a new state and None where nothing was kept
     "Go back to the last finished epoch. Raises BonemetsError for a damaged file, or one of another network or another training."
     from safetensors import safe_open
@@ -454,14 +471,16 @@ def load_checkpoint(
         with safe_open(path, "pt") as f: kept = json.loads(f.metadata()["state"])
         if kept.pop("training", None) != _owner(folder): raise BonemetsError("it was not written by the training that training.json describes")
         state, tensors, moments = TrainingState(**kept), load_file(path), {}
-        net.load_state_dict({k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")})
+        part = lambda start: {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+        net.load_state_dict(part("net."))
+        if average is not None: average.load_state_dict(part("ema."))
         for name, v in tensors.items():
             if name.startswith("opt."): moments.setdefault(int(name.split(".")[1]), {})[name.split(".")[2]] = v
         opt.load_state_dict({"state": moments, "param_groups": opt.state_dict()["param_groups"]})
         return state, load_file(Path(folder)/f"best-{state.best_epoch}.safetensors")
     except Exception as e: raise BonemetsError(f"{path} is damaged or of another network ({str(e).splitlines()[0]}); delete {folder} to start anew") from e
 
-# %% ../nbs/29_train.ipynb #0710d351
+# %% ../nbs/29_train.ipynb #1729083c
 def training_identity(
     kind: str, # `"detector"` or `"segmenter"`
     store, # the store
@@ -490,10 +509,11 @@ def begin_training(
         strays = [p.name for name in ("config.json", "checkpoint.safetensors", "best-*.safetensors") for p in folder.glob(name)]
         if strays: raise BonemetsError(f"{folder} holds {strays[0]} of an unknown training, for there is no training.json; choose another folder, or delete it")
         write_json(identity, folder/"training.json")
-    there, finished = _read_identity(folder), (folder/"config.json").exists()
+    there, finished = {**_NEW_SETTINGS, **_read_identity(folder)}, (folder/"config.json").exists()
+    identity = {**_NEW_SETTINGS, **identity}
     differ = [k for k in {**identity, **there} if there.get(k) != identity.get(k) and (finished or k not in _AFTERWARDS)]
     if differ: raise BonemetsError(f"{folder} belongs to another training: {differ[0]} is {there.get(differ[0])!r} there and {identity.get(differ[0])!r} here; choose another folder, or delete it")
-    if there != identity: write_json(identity, folder/"training.json")
+    if there != identity: write_json({k: identity[k] for k in _read_identity(folder)}, folder/"training.json")
     return finished
 
 # %% ../nbs/29_train.ipynb #3ca15b42
@@ -545,7 +565,29 @@ class Watch(Callback):
         p, y = gather(found).cpu().T
         return detection_metrics(y.numpy() > 0.5, p.sigmoid().numpy())["auc"] if n and torch.isfinite(p).all() else np.nan
 
-# %% ../nbs/29_train.ipynb #17d243ff
+# %% ../nbs/29_train.ipynb #09dde3f9
+class _Average(Callback):
+    "Keeps a moving average of the weights, and shows it instead of the network when there is something to watch."
+    order = 30
+    def __init__(self,
+        net: nn.Module, # the bare network
+        decay: float, # share of the old average that a step leaves, 0 to below 1
+        half: torch.dtype | None = None, # precision of its forward passes; None: full
+    ):
+        self.kept = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(decay), use_buffers=True)
+        self.net, self.shown = net, _HalfPrecision(self.kept, half) if half else self.kept
+
+    def after_batch(self):
+        if self.training: self.kept.update_parameters(self.net)
+
+    def before_validate(self):
+        self.stepped, self.learn.model = self.model, self.shown.eval()
+        if processes()[1] > 1:
+            for b in self.kept.buffers(): torch.distributed.broadcast(b, 0)
+
+    def after_validate(self): self.learn.model = self.stepped
+
+# %% ../nbs/29_train.ipynb #6ef83adf
 class Keeper(Callback):
     "Enters each epoch into the state, keeps the best weights, writes the checkpoint, stops when patience has run out or the loss is no number."
     order = 60
@@ -556,7 +598,10 @@ class Keeper(Callback):
         best: dict | None = None, # best weights so far
         folder: Path | None = None, # where checkpoints go; None: none are written
         gather=None, # adds a tensor up over the processes; None: there is one
-    ): self.net, self.recipe, self.state, self.best, self.folder, self.gather = net, recipe, state, best, folder, gather or (lambda x: x)
+        average: nn.Module | None = None, # torch's `AveragedModel` of the network, whose weights are then the ones to keep
+    ):
+        self.net, self.recipe, self.state, self.best, self.folder, self.gather = net, recipe, state, best, folder, gather or (lambda x: x)
+        self.average, self.judged, self.failed = average, net if average is None else average.module, None
 
     def before_fit(self):
         if self.state.scaler and getattr(self.learn, "scaler", None) is not None: self.learn.scaler.load_state_dict(self.state.scaler)
@@ -566,12 +611,18 @@ class Keeper(Callback):
     def after_epoch(self):
         row = self.learn.watch.row(self.gather)
         if not np.isfinite(row["train_loss"]): raise CancelFitException()
-        if self.state.add(row, self.recipe.monitor): self.best = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
+        if self.state.add(row, self.recipe.monitor): self.best = {k: v.detach().clone() for k, v in self.judged.state_dict().items()}
         self.state.seconds += time.perf_counter() - self.begun
         scaler = getattr(self.learn, "scaler", None)
         self.state.scaler = scaler.state_dict() if scaler is not None else {}
-        if self.folder is not None: save_checkpoint(self.folder, self.net, self.opt, self.state)
+        if self.folder is not None: self._save()
         if self.state.stopped(self.recipe): raise CancelFitException()
+
+    def _save(self):
+        try: save_checkpoint(self.folder, self.net, self.opt, self.state, self.average)
+        except BonemetsError as e:
+            self.failed = e                                                       # raised after the loop, since fastai rewords what is raised in it
+            raise CancelFitException() from e
 
 class _StepBar(Callback):
     "One progress bar over all steps of a training, in notebooks and terminals, with the time left; `BONEMETS_PROGRESS=0` turns it off."
@@ -620,7 +671,7 @@ def choose_precision(
     if device.type != "cuda": return "full"
     return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float16"
 
-# %% ../nbs/29_train.ipynb #a747a4df
+# %% ../nbs/29_train.ipynb #29061cfd
 def _weight_groups(net):
     "Weights decay; biases and the scales of normalisation do not."
     params = [p for p in net.parameters() if p.requires_grad]
@@ -641,11 +692,12 @@ def slice_learner(
     cbs = [TrainEvalCallback, _SeedEpoch(recipe.seed, rank), prepare, Watch] + [_LossScaling]*(half is torch.float16)
     opt = partial(OptimWrapper, opt=partial(torch.optim.AdamW, betas=(0.9, 0.99), eps=1e-5, fused=default_device().type in ("cpu", "cuda")))
     net = net.to(default_device())
+    if recipe.ema: cbs.append(_Average(net, recipe.ema, half))
     learn = _SliceLearner(loaders, _HalfPrecision(net, half) if half else net, loss_func=loss, opt_func=opt, splitter=_weight_groups, default_cbs=False, cbs=cbs)
     learn.create_opt()
     return learn
 
-# %% ../nbs/29_train.ipynb #c87da92b
+# %% ../nbs/29_train.ipynb #b5a458d8
 def fit_slices_model(
     net: nn.Module, # the network, trained in place: (B, C, S, S) to logits; with two targets, (x, True) to what their loss takes, the slice's logits first
     loaders: DataLoaders, # what `slice_loaders` gave
@@ -661,12 +713,14 @@ def fit_slices_model(
 def _fit(net, loaders, loss, recipe, progress, folder, stats):
     rank, size = processes()
     learn = slice_learner(net, loaders, loss, recipe, stats, rank)
-    state, best = load_checkpoint(folder, net, learn.opt) if folder is not None else (TrainingState(), None)
+    average = next((cb.kept for cb in learn.cbs if isinstance(cb, _Average)), None)
+    state, best = load_checkpoint(folder, net, learn.opt, average) if folder is not None else (TrainingState(), None)
     learn.first_epoch = loaders.train.sampler.epoch = len(state.history)
     if state.history: state.resumed.append(len(state.history))
-    keeper = Keeper(net, recipe, state, best, folder if rank == 0 else None, add_over_processes if size > 1 else None)
+    keeper = Keeper(net, recipe, state, best, folder if rank == 0 else None, add_over_processes if size > 1 else None, average)
     learn.add_cbs([keeper] + [_ShareGradients()]*(size > 1) + [_StepBar(progress if isinstance(progress, str) else recipe.arch)]*bool(progress and rank == 0))
     if not state.stopped(recipe): learn.fit_one_cycle(recipe.epochs, recipe.lr)
+    if keeper.failed: raise keeper.failed
     if not state.stopped(recipe):
         raise BonemetsError(f"the training loss of {recipe.arch} was no number in epoch {len(state.history)}; try a lower lr than {recipe.lr:g} (find_lr proposes one)")
     net.load_state_dict(keeper.best)
@@ -806,7 +860,7 @@ def read_history(
     "The history of a saved model."
     return read_table(Path(folder)/"history.csv") if (Path(folder)/"history.csv").exists() else None
 
-# %% ../nbs/29_train.ipynb #1dbd08ef
+# %% ../nbs/29_train.ipynb #6abcdafe
 def network_inputs(
     hu: np.ndarray, # (N, S, S), HU; with `context`, all slices of one CT in order
     config: dict, # windows; context, channel_mean and channel_std where they differ from the defaults
@@ -833,8 +887,11 @@ def predict_slices(
     device = next(net.parameters()).device
     half = dict(bfloat16=torch.bfloat16, float16=torch.float16).get(config.get("precision"))
     shift, temperature, parts = config.get("odds_shift", 0.), config.get("temperature", 1.), []
-    for k in range(0, len(hu if rows is None else rows), batch_size):
-        x = network_inputs(hu, config, k, k + batch_size, device) if rows is None else torch.cat([network_inputs(hu, config, r, r + 1, device) for r in rows[k:k+batch_size]])
+    rows = range(len(hu)) if rows is None else rows
+    for k in range(0, len(rows), batch_size):
+        some = rows[k:k + batch_size]
+        stretch = isinstance(some, range) and some.step == 1
+        x = network_inputs(hu, config, some.start, some.stop, device) if stretch else torch.cat([network_inputs(hu, config, r, r + 1, device) for r in some])
         with torch.autocast(device.type, half, enabled=half is not None and device.type == "cuda"): logits = net(x)
         parts.append(((logits.float() + shift)/temperature).sigmoid()[:, 0])
     return torch.cat(parts).cpu().numpy() if parts else np.zeros(0, dtype=np.float32)
