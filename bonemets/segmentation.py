@@ -76,8 +76,8 @@ def score_slices(
     "Score every slice that holds lesion in one of the masks. Raises as `score_masks`."
     return _per_case(_score_slices, _jobs(cohort, masks), cohort, workers, "scoring slices")
 
-# %% ../nbs/27_segmentation.ipynb #0fccef84
-METRICS = ("dice", "precision", "recall", "slice_dice", "nsd", "hd95_mm")
+# %% ../nbs/27_segmentation.ipynb #86a486da
+METRICS = ("dice", "precision", "recall", "slice_dice", "nsd", "hd95_mm") # the scores that get intervals
 
 def segmentation_scores(
     scores: pd.DataFrame, # what `score_masks` gives
@@ -161,10 +161,11 @@ def published_ttests(): # DataFrame, a row a pair: model, minus, difference and 
     flag = [f"the printed means differ by {g:.2f}" if abs(g - d) > .0151 else "" for g, d in zip(gap, t.difference)]
     return t.assign(unit="Dice, 0 to 1", flag=flag)
 
-# %% ../nbs/27_segmentation.ipynb #eba3f498
+# %% ../nbs/27_segmentation.ipynb #a8858575
 _TITLES = dict(dice="Dice", precision="Precision", recall="Recall", n_patients="Patients", n_scored="Cases with lesions",
                n_lesions="Lesions", n_found="Found", n_missed="Missed", n_false_positive="False positives")
 _SHOWN, _COUNTS = ("dice", "precision", "recall"), ("n_patients", "n_scored", "n_lesions", "n_found", "n_missed", "n_false_positive")
+# what stands under Table 2
 TABLE2_NOTE = """In percent: mean ± SD over cases with lesions, 95 % intervals over patients. A lesion is found if the prediction shares a voxel with it;
 a false positive touches no true voxel. The published unit (slice, case or patient) is not stated, so published rows (Table 2; SD from the t-tests) may be
 defined differently. Ours is the mean over cases."""

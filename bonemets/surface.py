@@ -10,7 +10,7 @@ import numpy as np
 
 from .metrics import _pair
 
-# %% ../nbs/16_surface.ipynb #60220801
+# %% ../nbs/16_surface.ipynb #6bdcc287
 def surface_scores(
     truth: np.ndarray, # (Z, Y, X) mask of 0 and 1
     pred: np.ndarray, # (Z, Y, X) mask of 0 and 1, on the same grid
@@ -25,13 +25,7 @@ def surface_scores(
     if not (np.isfinite(tolerance_mm) and tolerance_mm >= 0): raise ValueError(f"tolerance_mm must be 0 or more, in mm, got {tolerance_mm!r}")
     if not truth.any() and not pred.any(): return dict(nsd=np.nan, hd95_mm=np.nan, surface_reason="both masks are empty")
     if not truth.any() or not pred.any(): return dict(nsd=0., hd95_mm=np.nan, surface_reason=f"the {'truth' if pred.any() else 'prediction'} is empty")
-    return dict(zip(("nsd", "hd95_mm"), _monai_scores(truth, pred, spacing, float(tolerance_mm)))) | dict(surface_reason="")
-
-def _monai_scores(truth, pred, spacing, tolerance_mm):
-    "MONAI's two measures of masks that are not empty, in the box that holds both."
-    import torch
-    from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+    import surface_distance as sd
     box = tuple(slice(i.min(), i.max() + 1) for i in np.nonzero(truth | pred))
-    p, t = (torch.from_numpy(np.pad(m[box], 1))[None, None] for m in (pred, truth))
-    how = dict(include_background=True, spacing=spacing.tolist())
-    return float(compute_surface_dice(p, t, [tolerance_mm + 1e-6], use_subvoxels=True, **how)), float(compute_hausdorff_distance(p.float(), t.float(), percentile=95, **how))
+    found = sd.compute_surface_distances(truth[box], pred[box], spacing)
+    return dict(nsd=float(sd.compute_surface_dice_at_tolerance(found, tolerance_mm + 1e-6)), hd95_mm=float(sd.compute_robust_hausdorff(found, 95)), surface_reason="")

@@ -262,7 +262,7 @@ def _middle(x, y, side):
     cut = lambda t: t[..., r:r + side, c:c + side]
     return cut(x), _labels(y, cut(y[-1]), True)
 
-# %% ../nbs/29_train.ipynb #8ccb78ac
+# %% ../nbs/29_train.ipynb #15d6bbf2
 @dataclass(frozen=True)
 class Recipe:
     "How a network is trained."
@@ -300,7 +300,8 @@ PRESETS = { # training budgets by name: fields of `Recipe`
     "paper": dict(epochs=60, steps_per_epoch=250, batch_size=32, patience=30),
 }
 
-_ALLOWED = dict(imbalance=("sample", "weight", "none"), precision=("auto", "full", "bfloat16"), watch=("auto", "val", "tune"), monitor=("score", "loss"), augment=(True, False), deep=(True, False), flip=(True, False))
+_ALLOWED = dict(imbalance=("sample", "weight", "none"), precision=("auto", "full", "bfloat16"), watch=("auto", "val", "tune"),
+                monitor=("score", "loss"), augment=(True, False), deep=(True, False), flip=(True, False))
 _WHOLE = dict(epochs=1, steps_per_epoch=1, batch_size=2, context=0, cell_px=1, crop_px=32, patience=1, seed=0) # whole numbers, and the least that each may be
 _NUMBERS = dict(lr=("above 0", lambda v: 0 < v < np.inf), positive_share=("above 0 and below 1", lambda v: 0 < v < 1), places=("of 0 or more", lambda v: 0 <= v < np.inf),
                 tune=("from 0 to below 1", lambda v: 0 <= v < 1), ema=("from 0 to below 1", lambda v: 0 <= v < 1), recall_floor=("above 0 and at most 1", lambda v: 0 < v <= 1))
