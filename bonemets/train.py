@@ -199,7 +199,7 @@ def normalise(
     fit = lambda v: torch.as_tensor(v, dtype=x.dtype, device=x.device).reshape(-1).repeat_interleave(x.shape[1]//max(np.size(v), 1)).reshape(1, -1, 1, 1)
     return (x - fit(mean))/fit(std)
 
-# %% ../nbs/29_train.ipynb #74f455cc
+# %% ../nbs/29_train.ipynb #d11a18e7
 class PrepareBatch(Callback):
     "In every batch: HU to windowed and centred channels, and in training the cut of a square and the augmentation of image and mask together."
     order = 5
@@ -209,9 +209,10 @@ class PrepareBatch(Callback):
         mean=0.5, # as `normalise`
         std=0.5, # as `normalise`
         crop_px: int | None = None, # side of the square that is cut from each training slice; None: whole slices
+        lighting: float = 0.2, # how far brightness and contrast are changed, as a share
     ):
         self.windows, self.centre, self.crop_px = windows, (mean, std), crop_px
-        self.augment = Pipeline(aug_transforms(flip_vert=False, max_rotate=10., max_zoom=1.1, max_warp=0., max_lighting=.2, pad_mode="zeros"), split_idx=0) if augment else None
+        self.augment = Pipeline(aug_transforms(flip_vert=False, max_rotate=10., max_zoom=1.1, max_warp=0., max_lighting=lighting, pad_mode="zeros"), split_idx=0) if augment else None
 
     def before_batch(self):
         hu, y, cut = self.x, self.yb, self.training and self.crop_px
@@ -262,7 +263,7 @@ def _middle(x, y, side):
     cut = lambda t: t[..., r:r + side, c:c + side]
     return cut(x), _labels(y, cut(y[-1]), True)
 
-# %% ../nbs/29_train.ipynb #15d6bbf2
+# %% ../nbs/29_train.ipynb #00daa760
 @dataclass(frozen=True)
 class Recipe:
     "How a network is trained."
@@ -276,6 +277,7 @@ class Recipe:
     imbalance: str = "sample" # `"sample"`, `"weight"` (detectors) or `"none"`
     positive_share: float = 0.5 # share of slices with a lesion in each training batch, where they are sampled
     augment: bool = True # whether training batches are augmented
+    lighting: float = 0.2 # how far augmentation changes brightness and contrast, as a share, 0 to below 1; 0: HU stay as they are
     pretrained: bool | str = False # detectors: True for ImageNet weights from timm's hub, or a safetensors file of them
     places: float = 0. # detectors: weight of the loss at the places of a feature map; 0: labels alone. `train_detector` asks for 1
     cell_px: int = 16 # detectors: side of such a place, in pixels of the slice
@@ -303,8 +305,9 @@ PRESETS = { # training budgets by name: fields of `Recipe`
 _ALLOWED = dict(imbalance=("sample", "weight", "none"), precision=("auto", "full", "bfloat16"), watch=("auto", "val", "tune"),
                 monitor=("score", "loss"), augment=(True, False), deep=(True, False), flip=(True, False))
 _WHOLE = dict(epochs=1, steps_per_epoch=1, batch_size=2, context=0, cell_px=1, crop_px=32, patience=1, seed=0) # whole numbers, and the least that each may be
-_NUMBERS = dict(lr=("above 0", lambda v: 0 < v < np.inf), positive_share=("above 0 and below 1", lambda v: 0 < v < 1), places=("of 0 or more", lambda v: 0 <= v < np.inf),
-                tune=("from 0 to below 1", lambda v: 0 <= v < 1), ema=("from 0 to below 1", lambda v: 0 <= v < 1), recall_floor=("above 0 and at most 1", lambda v: 0 < v <= 1))
+_SHARE = ("from 0 to below 1", lambda v: 0 <= v < 1)
+_NUMBERS = dict(tune=_SHARE, lighting=_SHARE, ema=_SHARE, lr=("above 0", lambda v: 0 < v < np.inf), positive_share=("above 0 and below 1", lambda v: 0 < v < 1),
+                places=("of 0 or more", lambda v: 0 <= v < np.inf), recall_floor=("above 0 and at most 1", lambda v: 0 < v <= 1))
 
 # %% ../nbs/29_train.ipynb #bad1a762
 def _check_setting(name, value):
@@ -403,7 +406,7 @@ def _merit(row, monitor):
     known = lambda v: -np.inf if np.isnan(v) else v
     return (known(row["score"]) if monitor == "score" else 0, known(-row["valid_loss"]))
 
-# %% ../nbs/29_train.ipynb #ad7982bf
+# %% ../nbs/29_train.ipynb #1c18ee06
 def _to_file(tensors, path, state=None):
     "Write tensors atomically as safetensors, a JSON-like `state` in the header."
     from safetensors.torch import save_file
@@ -431,7 +434,7 @@ def _read_identity(folder):
     return there
 
 _AFTERWARDS = ("recall_floor", "flip") # settings that only matter when the epochs are done
-_NEW_SETTINGS = dict(deep=False, ema=0., flip=False) # settings that a folder of an earlier version does not name, and what they were then
+_NEW_SETTINGS = dict(deep=False, ema=0., flip=False, lighting=0.2) # settings that a folder of an earlier version does not name, and what they were then
 
 def _owner(folder):
     "What ties a checkpoint to its training; empty for a folder that no training has claimed."
@@ -672,7 +675,7 @@ def choose_precision(
     if device.type != "cuda": return "full"
     return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float16"
 
-# %% ../nbs/29_train.ipynb #29061cfd
+# %% ../nbs/29_train.ipynb #428ad58b
 def _weight_groups(net):
     "Weights decay; biases and the scales of normalisation do not."
     params = [p for p in net.parameters() if p.requires_grad]
@@ -689,7 +692,7 @@ def slice_learner(
     "A fastai Learner for slices: windows and augmentation on the device, chance tied to the epoch, AdamW."
     stats = stats or dict(channel_mean=0.5, channel_std=0.5)
     half = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(choose_precision(recipe.precision))
-    prepare = PrepareBatch(recipe.windows, recipe.augment, stats["channel_mean"], stats["channel_std"], recipe.crop_px)
+    prepare = PrepareBatch(recipe.windows, recipe.augment, stats["channel_mean"], stats["channel_std"], recipe.crop_px, recipe.lighting)
     cbs = [TrainEvalCallback, _SeedEpoch(recipe.seed, rank), prepare, Watch] + [_LossScaling]*(half is torch.float16)
     opt = partial(OptimWrapper, opt=partial(torch.optim.AdamW, betas=(0.9, 0.99), eps=1e-5, fused=default_device().type in ("cpu", "cuda")))
     net = net.to(default_device())
