@@ -214,7 +214,9 @@ def _detect_study(
         tables.append(found[0].assign(probability=np.mean([f.probability for f in found], axis=0), fold=fold))
     return write_table(pd.concat(tables, ignore_index=True), run/"detections"/f"{name}.parquet")
 
-# %% ../nbs/41_run.ipynb #96fcec40
+# %% ../nbs/41_run.ipynb #e519dfef
+_MASKS = 2 # raise it when the rule from probabilities to masks changes: they are then made anew
+
 def _segment_study(
     run: Path, # the run folder
     cohort: pd.DataFrame, # the cohort
@@ -261,7 +263,7 @@ def _measure_study(
         write_table(each(measure_lesions, {c: (whole.image[c], m, bones[c]) for c, m in masks.items()}, f"lesions {name}"), run/"lesions"/f"{name}.parquet")
         if radiomics: write_table(each(measure_radiomics, {c: first_order | dict(image=whole.image[c], mask=m) for c, m in masks.items()}, f"radiomics {name}"), run/"radiomics"/f"{name}.parquet")
 
-# %% ../nbs/41_run.ipynb #cde15636
+# %% ../nbs/41_run.ipynb #8e2dfd5e
 def run_study(
     cohort_csv: str | Path, # the cohort table: columns patient, image, mask [, case, bones]
     out: str | Path, # the run folder; an existing one is continued
@@ -292,7 +294,7 @@ def run_study(
     run_stage(run, f"detect {name}", detector_key, lambda: _detect_study(run, store, splits, name), [f"detections/{name}.parquet"])
 
     method, recipe = settings.segmenter, settings.segmenter_settings
-    segmenter_key = _train_folds(run, store, splits, method, train_segmenter, key, settings, recipe, progress)
+    segmenter_key = content_hash(_MASKS, _train_folds(run, store, splits, method, train_segmenter, key, settings, recipe, progress))
     masks = [f"predictions/{method}/{c}.nii.gz" for c in cases_to_score(splits)]
     run_stage(run, f"segment {method}", segmenter_key, lambda: _segment_study(run, cohort, store, splits, method), masks)
 

@@ -6,7 +6,7 @@
 __all__ = ['THRESHOLDS', 'LEAST_ML', 'DeepDiceCELoss', 'cut_mask', 'cut_scores', 'choose_cut', 'segment_volume', 'Segmenter',
            'train_segmenter', 'SegmenterEnsemble', 'join_folds', 'train_segmenters', 'predict_cases']
 
-# %% ../nbs/32_segment.ipynb #e98eb1a8
+# %% ../nbs/32_segment.ipynb #1d1e0dbe
 import os, warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,12 @@ from .core import BonemetsError, CohortError, atomic_write, content_hash, read_j
 from .lesions import label_lesions
 from .metrics import case_scores
 from .networks import NETWORKS, build_network
-from .slices import default_size, fit_slices, source_key, unfit_slices
+from .slices import default_size, fit_slices, grid, source_key, unfit_slices
 from .train import (SliceModel, begin_training, finish_training, known_cases, load_weights, make_recipe, predict_slices, processes, read_config, read_history,
     split_roles, train_network, training_identity)
 from .volume import _from_canonical, Volume, read_volume, to_canonical, write_volume
 
-# %% ../nbs/32_segment.ipynb #3e719ad2
+# %% ../nbs/32_segment.ipynb #129386bf
 class DeepDiceCELoss(nn.Module):
     "Dice over the batch plus binary cross-entropy, of lower levels too where the network gives them."
     def __init__(self):
@@ -47,11 +47,11 @@ class DeepDiceCELoss(nn.Module):
 
     @staticmethod
     def _fill(mask, sides, step):
-        "The mask with air below and at the right, as far as the network padded the slice."
+        "The mask with its lower and right edge repeated, as the network padded the slice."
         down, right = (step*s - n for s, n in zip(sides, mask.shape[-2:]))
-        return nn.functional.pad(mask, (0, right, 0, down))
+        return nn.functional.pad(mask, (0, right, 0, down), mode="replicate")
 
-# %% ../nbs/32_segment.ipynb #09704911
+# %% ../nbs/32_segment.ipynb #4da676a1
 THRESHOLDS = (.05, .1, .2, .3, .4, .5, .6, .7, .8, .9, .95) # probabilities to choose from
 LEAST_ML = (0., .03, .06, .1, .2, .3, .5) # volumes to choose from, ml
 
@@ -79,7 +79,7 @@ def cut_scores(
     true_labels, n_true = label_lesions(truth)
     for t in thresholds:
         labels, n = label_lesions(np.asarray(probability) >= t)
-        size, hit = np.bincount(labels.ravel(), minlength=n + 1), np.bincount(labels[truth], minlength=n + 1)
+        size, hit = np.bincount(labels[labels > 0], minlength=n + 1), np.bincount(labels[truth], minlength=n + 1)
         pairs = np.unique(np.stack([labels[truth], true_labels[truth]]), axis=1)
         for least in least_ml:
             kept = (size*voxel_ml >= least - 1e-9) & (np.arange(n + 1) > 0)
@@ -95,10 +95,9 @@ def choose_cut(
     known = scores[scores.dice.notna()]
     if not len(known): return dict(threshold=.5, min_lesion_ml=0.)
     mean = known.groupby(["threshold", "min_lesion_ml"]).agg(dice=("dice", "mean"), found=("n_found", "sum")).reset_index()
-    at = mean[mean.threshold == mean.sort_values(["dice", "threshold"]).threshold.iloc[-1]]
-    first = at.sort_values("min_lesion_ml").iloc[0]
-    fine = at[(at.dice >= at.dice.max() - slack) & (at.found >= first.found)]
-    row = fine.sort_values("min_lesion_ml").iloc[-1] if len(fine) else first
+    allowed = mean[mean.found >= mean.groupby("threshold").found.transform("max")]
+    at = allowed[allowed.threshold == allowed.sort_values(["dice", "threshold"]).threshold.iloc[-1]]
+    row = at[at.dice >= at.dice.max() - slack].sort_values("min_lesion_ml").iloc[-1]
     return dict(threshold=float(row.threshold), min_lesion_ml=float(row.min_lesion_ml))
 
 # %% ../nbs/32_segment.ipynb #cef37db4
@@ -125,7 +124,7 @@ class _Look(nn.Module):
         p = self.net(x).float().sigmoid()
         return (p + self.net(x.flip(-1)).float().sigmoid().flip(-1))/2 if self.flip else p
 
-# %% ../nbs/32_segment.ipynb #71d03350
+# %% ../nbs/32_segment.ipynb #97b768ac
 def segment_volume(
     segmenters: list, # one or more `Segmenter`s, whose probabilities are averaged
     volume, # a CT `Volume`, of any orientation
@@ -137,8 +136,7 @@ def segment_volume(
 ): # the mask, a uint8 `Volume` on the CT's grid; with `probability` a tuple of that and of one with float16 probabilities
     "Segment a CT, some slices at a time. Raises ValueError for a gate that does not fit the CT."
     ct, config = to_canonical(volume), segmenters[0].config
-    let, size = _let_through(ct, gate, gate_threshold), max(config["size"], default_size([ct.shape], [ct.spacing_mm], config["pixel_mm"]))
-    near = config.get("context", 0)
+    let, size, near = _let_through(ct, gate, gate_threshold), _size_for(ct, config), config.get("context", 0)
     mask, kept = np.zeros(ct.shape, bool), np.zeros(ct.shape, np.float16) if probability else None
     for k in range(0, len(mask), batch_size):
         rows = np.flatnonzero(let[k:k + batch_size])
@@ -152,6 +150,11 @@ def segment_volume(
     mask = _drop_specks(mask, cut.get("min_lesion_ml", 0.), ct.voxel_ml).astype(np.uint8)
     back = lambda a: volume.with_array(_from_canonical(a, volume.header))
     return (back(mask), back(kept)) if probability else back(mask)
+
+def _size_for(ct, config):
+    "Side of the slices: that of the training where the CT fits into it, else as large as it takes."
+    fits = all(grid(n, mm, config["pixel_mm"]).fitted <= config["size"] for n, mm in zip(ct.shape[1:], ct.spacing_mm[1:]))
+    return config["size"] if fits else default_size([ct.shape], [ct.spacing_mm], config["pixel_mm"])
 
 def _some_slices(ct, rows):
     "Slices of a CT as a volume, wherever they lie along z."
@@ -266,7 +269,7 @@ def _choose_on(segmenter, store):
     if not any(t.dice.notna().any() for t in tried): return dict(threshold=.5, min_lesion_ml=0., cut_rule="0.5 and 0 ml, nothing to choose on")
     return {**choose_cut(pd.concat(tried)), "cut_rule": f"best mean Dice over {len(cases)} {segmenter.config['chosen_by']} cases"}
 
-# %% ../nbs/32_segment.ipynb #1e9c6019
+# %% ../nbs/32_segment.ipynb #2dddb3a5
 @dataclass
 class SegmenterEnsemble:
     "One segmenter a fold."
@@ -288,8 +291,8 @@ class SegmenterEnsemble:
         case: str, # a case id
         patient: str | None = None, # whose it is; None: the case's own name
     ) -> tuple: # (numbers of the models that may judge it, the cut: threshold and min_lesion_ml)
-        "Who may judge a case: the model of its fold, or all that neither trained nor chose on its patient. Raises CohortError where every model knows the patient."
-        own = self.cuts.fold[self.cuts.case == case]
+        "Who may judge a case: the model of its patient's fold, or all that neither trained nor chose on its patient. Raises CohortError where every model knows the patient."
+        own = self.cuts.fold[(self.cuts.case == case) | (self.cuts.patient.astype(str) == str(patient or case))]
         if len(own): return [int(own.iloc[0])], self.config["fold_cuts"][str(int(own.iloc[0]))]
         knows = lambda c: case in {*c["train_cases"], *c["watch_cases"]} or str(patient or case) in {*c["train_patients"], *c["watch_patients"]}
         fresh = [k for k, s in enumerate(self.segmenters) if not knows(s.config)]
@@ -338,7 +341,7 @@ class SegmenterEnsemble:
         if config.get("kind") != "segmenters": raise BonemetsError(f"{path} describes no ensemble of segmenters")
         return cls([Segmenter.load(Path(folder)/f"fold{k}") for k in range(config["n"])], read_table(Path(folder)/"cuts.parquet"), config)
 
-# %% ../nbs/32_segment.ipynb #62f5b114
+# %% ../nbs/32_segment.ipynb #6f1e8580
 def _cut(config): return {k: config[k] for k in ("threshold", "min_lesion_ml")}
 
 def join_folds(
@@ -350,6 +353,7 @@ def join_folds(
     patient, tables = dict(zip(store.cases.case, store.cases.patient)), []
     for k, (s, f) in enumerate(zip(segmenters, splits["folds"])):
         tables += [cut_scores(s.probabilities(store.hu(c)), store.masks(c), _voxel_ml(store, c)).assign(patient=patient[c], case=c, fold=k) for c in f["val"]]
+    if not tables: raise ValueError("splits must have validation cases in at least one fold, got none; a model that was trained on all is a Segmenter of its own")
     cuts = pd.concat(tables, ignore_index=True)
     cuts = cuts[["patient", "case", "fold", *(c for c in cuts if c not in ("patient", "case", "fold"))]]
     notes = ["each fold's epoch was chosen on its validation patients, so out-of-fold scores flatter; score on the test set"]*any(s.config["chosen_by"] == "validation" for s in segmenters)
@@ -372,7 +376,7 @@ def train_segmenters(
     if folder is not None and processes()[0] == 0: ensemble.save(folder, weights=False)
     return ensemble
 
-# %% ../nbs/32_segment.ipynb #4e996cc3
+# %% ../nbs/32_segment.ipynb #cd373d8c
 def predict_cases(
     ensemble: SegmenterEnsemble, # one segmenter a fold
     cohort: pd.DataFrame, # columns case, image[, patient]
@@ -395,13 +399,15 @@ def predict_cases(
         wanted = [paths[r.case]] + [folder/f"{r.case}.npz"]*probability
         if all(p.exists() for p in wanted) and _kept_key(folder, r.case) == key: continue
         (folder/f"{r.case}.json").unlink(missing_ok=True)
-        _predict_case(segmenters, r.image, cut, let, wanted)
+        _predict_case(r.case, segmenters, r.image, cut, let, wanted)
         write_json(dict(key=key, fold=who[0] if len(who) == 1 else -1, **cut), folder/f"{r.case}.json")
     return paths
 
-def _predict_case(segmenters, image, cut, let, paths):
+def _predict_case(case, segmenters, image, cut, let, paths):
     "Write a case's mask, and its probabilities where there is a second path."
-    found = segment_volume(segmenters, read_volume(image), cut, let, probability=len(paths) > 1)
+    ct = read_volume(image)
+    if let is not None and len(let) != len(ct.array): raise CohortError(f"gate must cover every slice, got {len(let)} of the {len(ct.array)} of {case}")
+    found = segment_volume(segmenters, ct, cut, let, probability=len(paths) > 1)
     mask, p = found if len(paths) > 1 else (found, None)
     write_volume(mask, paths[0], like=image)
     if p is not None:

@@ -25,11 +25,11 @@ from .plot import plot_slice
 from .stats import bootstrap_ci
 from .volume import check_pair, read_mask, read_volume
 
-# %% ../nbs/27_segmentation.ipynb #9c9ca903
+# %% ../nbs/27_segmentation.ipynb #8aee05c0
 def _jobs(cohort, masks):
     "(method, case) -> (path of the truth, path of the prediction). Raises CohortError where one is missing."
     of = cohort.set_index("case")
-    jobs = {(m, c): (str(of["mask"].get(c, "") or ""), str(p)) for m, paths in masks.items() for c, p in paths.items()}
+    jobs = {(m, c): ("" if pd.isna(of["mask"].get(c, "")) else str(of["mask"].get(c, "")), str(p)) for m, paths in masks.items() for c, p in paths.items()}
     for (m, c), (truth, p) in jobs.items():
         if c not in of.index: raise CohortError(f"masks: method {m} has a mask of case {c}, which is not in the cohort")
         if not truth: raise CohortError(f"case {c} has no mask in the cohort, so nothing can be held against it; leave it out")
@@ -55,7 +55,7 @@ def score_masks(
     tolerance_mm: float | None = 2., # of the normalised surface distance, mm; None: no surfaces
     workers: int | None = None, # processes; None: as `map_cases` chooses
 ) -> pd.DataFrame: # a row a method and case: patient, case, method, and what `score_case` gives
-    "Score masks against the truth. Raises CohortError naming a case or file that is missing, GeometryError where grids differ."
+    "Score masks against the truth. Raises CohortError naming a case or file that is missing, BonemetsError naming the cases whose grids differ."
     return _per_case(score_case, {k: (*paths, tolerance_mm) for k, paths in _jobs(cohort, masks).items()}, cohort, workers, "scoring masks")
 
 # %% ../nbs/27_segmentation.ipynb #5682b1d7
@@ -103,7 +103,7 @@ def _interval_columns(intervals):
     without = {i.reason for i in intervals.values() if not np.isfinite(i.low)} - {""}
     return out | dict(no_interval="; ".join(sorted(without)))
 
-# %% ../nbs/27_segmentation.ipynb #13e180c8
+# %% ../nbs/27_segmentation.ipynb #17357ff3
 def _match_case(masks, bones):
     truth = read_mask(masks["truth"])
     arrays = {m: check_pair(truth, read_mask(p)).array for m, p in masks.items()}
@@ -118,22 +118,23 @@ def match_cases(
     "The lesions of the truth and of all methods, case by case, over the cases that every method has. Raises as `score_masks`."
     _jobs(cohort, masks)
     of, cases = cohort.set_index("case"), [c for c in cohort.case if all(c in paths for paths in masks.values())]
-    jobs = {("universe", c): ({"truth": of["mask"][c]} | {m: str(paths[c]) for m, paths in masks.items()}, of.bones[c] if "bones" in of else "") for c in cases}
+    jobs = {("universe", c): ({"truth": of["mask"][c]} | {m: str(paths[c]) for m, paths in masks.items()}, of.bones[c] if "bones" in of and not pd.isna(of.bones[c]) else "") for c in cases}
     return _per_case(_match_case, jobs, cohort, workers, "matching lesions").drop(columns="method")
 
 def scores_by_size(
-    universe: pd.DataFrame, # what `match_cases` gives
-    cases: pd.DataFrame, # all cases that were matched, also those without lesions: patient, case
-    by: str = "volume_class", # "volume_class" or "size_class" (diameter), or another column such as "region"
+    cohort: pd.DataFrame, # the cohort: patient, case, mask[, bones]
+    masks: dict, # {method: {case: path of its mask}}
+    by: str = "volume_class", # "volume_class" or "size_class" (diameter), or another column of the universe such as "region"
+    workers: int | None = None, # processes
     n_boot: int = 1000, # patient resamples behind each interval
     seed: int = 0, # of the resampling
     **edges, # volume_ml or diameter_mm, the edges of the classes, as `lesion_classes`
 ) -> pd.DataFrame: # a row a method and class: model, class, sensitivity with _low, _high, false_per_scan with _low, _high; n_lesions, n_missed, n_false, n_patients
-    "Lesion-wise sensitivity and false positives per scan, by class. Raises as `lesion_classes` and `error_atlas`."
-    known = {c[:-7] for c in universe if c.endswith("_lesion")} - {"truth"}
-    classed, rows = lesion_classes(universe, **edges), []
-    for method in (c for c in universe if c in known):
-        t = _quiet(error_atlas, classed, method, by, cases, n_boot=n_boot, seed=seed)
+    "Lesion-wise sensitivity and false positives per scan, by class. Raises as `match_cases`, `lesion_classes` and `error_atlas`."
+    rows = []
+    for method, paths in masks.items():
+        universe, cases = match_cases(cohort, {method: paths}, workers), cohort[cohort.case.isin(paths)]
+        t = _quiet(error_atlas, lesion_classes(universe, **edges), method, by, cases[["patient", "case"]], n_boot=n_boot, seed=seed)
         t = t[(t.n_lesions > 0) | (t.n_false > 0)]
         rows.append(pd.DataFrame({"model": method, "class": t[by].astype(str), "sensitivity": 1 - t.miss_rate, "sensitivity_low": 1 - t.miss_high, "sensitivity_high": 1 - t.miss_low,
                                   "false_per_scan": t.false_per_scan, "false_per_scan_low": t.false_low, "false_per_scan_high": t.false_high, "n_lesions": t.n_lesions,
@@ -235,7 +236,7 @@ def readable_ttests(
                      "p (Wilcoxon)": known(r["p_wilcoxon"]), "published": published, "note": "; ".join(filter(None, [r["reason"], note]))})
     return pd.DataFrame(rows)
 
-# %% ../nbs/27_segmentation.ipynb #f4e8db5a
+# %% ../nbs/27_segmentation.ipynb #2124d961
 def pick_cases(
     scores: pd.DataFrame, # a method's scores: case, dice, truth_ml
 ) -> dict: # {"best": row, "median": row, "worst": row}; fewer where there are fewer cases with lesions, empty for none
@@ -253,6 +254,7 @@ def _crop(mask, spacing_mm, half_mm=90):
 def _open_case(case, paths):
     "The CT, the slice where the truth is largest, a window around it, and all masks in it, the truth first."
     ct, found = read_volume(case.image), {m: read_mask(p).array for m, p in {"truth": case["mask"], **paths}.items()}
+    if not found["truth"].any(): raise ValueError(f"cases must have lesions to show, {case.case} has none")
     z = int(found["truth"].sum((1, 2)).argmax())
     window = _crop(found["truth"][z], ct.spacing_mm)
     return ct, z, window, {m: a[z][window] for m, a in found.items()}

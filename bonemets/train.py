@@ -484,7 +484,7 @@ def load_checkpoint(
         return state, load_file(Path(folder)/f"best-{state.best_epoch}.safetensors")
     except Exception as e: raise BonemetsError(f"{path} is damaged or of another network ({str(e).splitlines()[0]}); delete {folder} to start anew") from e
 
-# %% ../nbs/29_train.ipynb #1729083c
+# %% ../nbs/29_train.ipynb #562d3965
 def training_identity(
     kind: str, # `"detector"` or `"segmenter"`
     store, # the store
@@ -517,7 +517,7 @@ def begin_training(
     identity = {**_NEW_SETTINGS, **identity}
     differ = [k for k in {**identity, **there} if there.get(k) != identity.get(k) and (finished or k not in _AFTERWARDS)]
     if differ: raise BonemetsError(f"{folder} belongs to another training: {differ[0]} is {there.get(differ[0])!r} there and {identity.get(differ[0])!r} here; choose another folder, or delete it")
-    if there != identity: write_json({k: identity[k] for k in _read_identity(folder)}, folder/"training.json")
+    if there != identity: write_json({k: v for k, v in identity.items() if k in _read_identity(folder) or k in _AFTERWARDS}, folder/"training.json")
     return finished
 
 # %% ../nbs/29_train.ipynb #3ca15b42
@@ -569,7 +569,7 @@ class Watch(Callback):
         p, y = gather(found).cpu().T
         return detection_metrics(y.numpy() > 0.5, p.sigmoid().numpy())["auc"] if n and torch.isfinite(p).all() else np.nan
 
-# %% ../nbs/29_train.ipynb #09dde3f9
+# %% ../nbs/29_train.ipynb #b1b1a7f5
 class _Average(Callback):
     "Keeps a moving average of the weights, and shows it instead of the network when there is something to watch."
     order = 30
@@ -587,7 +587,7 @@ class _Average(Callback):
     def before_validate(self):
         self.stepped, self.learn.model = self.model, self.shown.eval()
         if processes()[1] > 1:
-            for b in self.kept.buffers(): torch.distributed.broadcast(b, 0)
+            for b in self.kept.module.buffers(): torch.distributed.broadcast(b, 0)
 
     def after_validate(self): self.learn.model = self.stepped
 
@@ -864,7 +864,7 @@ def read_history(
     "The history of a saved model."
     return read_table(Path(folder)/"history.csv") if (Path(folder)/"history.csv").exists() else None
 
-# %% ../nbs/29_train.ipynb #6abcdafe
+# %% ../nbs/29_train.ipynb #4cbe7366
 def network_inputs(
     hu: np.ndarray, # (N, S, S), HU; with `context`, all slices of one CT in order
     config: dict, # windows; context, channel_mean and channel_std where they differ from the defaults
@@ -897,8 +897,8 @@ def predict_slices(
         stretch = isinstance(some, range) and some.step == 1
         x = network_inputs(hu, config, some.start, some.stop, device) if stretch else torch.cat([network_inputs(hu, config, r, r + 1, device) for r in some])
         with torch.autocast(device.type, half, enabled=half is not None and device.type == "cuda"): logits = net(x)
-        parts.append(((logits.float() + shift)/temperature).sigmoid()[:, 0])
-    return torch.cat(parts).cpu().numpy() if parts else np.zeros(0, dtype=np.float32)
+        parts.append(((logits.float() + shift)/temperature).sigmoid()[:, 0].cpu())
+    return torch.cat(parts).numpy() if parts else np.zeros(0, dtype=np.float32)
 
 # %% ../nbs/29_train.ipynb #80d24e8e
 @dataclass
