@@ -1,9 +1,10 @@
 """The segmenters' speed and memory: prediction against MONAI's sliding-window inference, training, and a whole CT that doesn't have to fit.
 
-Run: python benchmarks/segment.py [--part predict|train|volume|all] [--size 128] [--batch 16] [--slices 32] [--rounds 7]
+Run: python benchmarks/segment.py [--part predict|train|precision|volume|all] [--size 128] [--batch 16] [--slices 32] [--rounds 7]
 
 predict  `Segmenter.probabilities` against MONAI's `sliding_window_inference` with the same network and batch, from the same HU: whole slices, and slices of 1.5 times the tile's side.
 train    slices a second in training and prediction, and peak memory, for UNet, ResUNet and ResAttUNet, each in a process of its own.
+precision  training in bfloat16 against full precision, per network: CPUs that multiply bfloat16 (AVX512-BF16, AMX) gain, others lose.
 volume   `Segmenter.predict` of a CT of 75 and of 300 slices, each in a process of its own: peak memory above the CT and the mask, which must not grow with the slices.
 
 Ratios are medians of paired rounds, in turns, with quartiles. Weights are random: they don't matter for the time.
@@ -76,6 +77,20 @@ def one_arch(arch, args):
     print(f"{arch}: {sum(p.numel() for p in s.net.parameters())/1e6:.2f} M parameters, trains {trained:.1f} slices/s, predicts {predicted:.1f} slices/s, {used['mib']:.0f} MiB")
 
 
+def bench_precision(args):
+    print(f"precision: training steps on slices of {args.size} x {args.size}, batches of {args.batch}")
+    with tempfile.TemporaryDirectory() as tmp:
+        store = make_store(Path(tmp), 2, 40, args.size)
+        rows = np.arange(len(store))
+        for arch in NETWORKS:
+            s = segmenter(arch, args.size)
+            def fit(precision):
+                recipe = make_recipe(arch, epochs=1, steps_per_epoch=3, batch_size=args.batch, windows=WINDOWS, precision=precision)
+                return lambda: fit_slices_model(s.net, slice_loaders(store, rows, rows[:0], "mask", recipe), DeepDiceCELoss(), recipe, False)
+            times = in_turns([fit("bfloat16"), fit("full")], args.rounds)/3
+            say(f"{arch}, a step in bfloat16", np.median(times[:, 0]), "in full precision", np.median(times[:, 1]), ratio(times)[0])
+
+
 def bench_volume(args):
     print(f"volume: Segmenter.predict of a CT, 256 x 256 pixels of 2 mm, UNet at 4 mm, batches of {args.batch}: peak anonymous memory above the CT and the mask")
     mib = [float(in_process("--slices-of", n, "--batch", args.batch)) for n in (75, 300)]
@@ -93,13 +108,13 @@ def one_volume(n, args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", default="all", choices=["all", "predict", "train", "volume"])
+    parser.add_argument("--part", default="all", choices=["all", "predict", "train", "precision", "volume"])
     for name, value in dict(size=128, batch=16, slices=32, rounds=7).items(): parser.add_argument(f"--{name}", type=int, default=value)
     for name in ("arch-of", "slices-of"): parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.arch_of: return one_arch(args.arch_of, args)
     if args.slices_of: return one_volume(int(args.slices_of), args)
-    for name, bench in dict(predict=bench_predict, train=bench_train, volume=bench_volume).items():
+    for name, bench in dict(predict=bench_predict, train=bench_train, precision=bench_precision, volume=bench_volume).items():
         if args.part in ("all", name): bench(args)
 
 

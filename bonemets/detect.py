@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from .cohort import LeakageWarning
-from .core import BonemetsError, CohortError, content_hash, read_json, read_table, seed_everything, write_json, write_table
+from .core import BonemetsError, CohortError, read_json, read_table, seed_everything, write_json, write_table
 from .detection import choose_threshold, fit_temperature
 from .metrics import detection_metrics
 from .slices import fit_slices

@@ -6,8 +6,6 @@
 __all__ = ['table3', 'robustness_map', 'plot_robustness']
 
 # %% ../nbs/26_reliability.ipynb #27bfb850
-import warnings
-
 import numpy as np
 import pandas as pd
 

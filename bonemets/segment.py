@@ -341,7 +341,7 @@ class SegmenterEnsemble:
         if config.get("kind") != "segmenters": raise BonemetsError(f"{path} describes no ensemble of segmenters")
         return cls([Segmenter.load(Path(folder)/f"fold{k}") for k in range(config["n"])], read_table(Path(folder)/"cuts.parquet"), config)
 
-# %% ../nbs/32_segment.ipynb #6f1e8580
+# %% ../nbs/32_segment.ipynb #e47ee990
 def _cut(config): return {k: config[k] for k in ("threshold", "min_lesion_ml")}
 
 def join_folds(
@@ -372,11 +372,24 @@ def train_segmenters(
     "Train a segmenter on every fold, or go on with it. Errors as `train_segmenter`."
     where = lambda k: None if folder is None else Path(folder)/f"fold{k}"
     segmenters = [train_segmenter(store, splits, arch, preset, k, progress, where(k), **settings) for k in range(len(splits["folds"]))]
-    ensemble = join_folds(segmenters, store, splits)
-    if folder is not None and processes()[0] == 0: ensemble.save(folder, weights=False)
-    return ensemble
+    if folder is None: return join_folds(segmenters, store, splits)
+    key = content_hash([_weights_key(s) for s in segmenters], [s.config.get("flip", False) for s in segmenters], splits["folds"], THRESHOLDS, LEAST_ML)
+    ensemble = _kept_cuts(folder, segmenters, key)
+    if ensemble is None and processes()[0] == 0:
+        ensemble = join_folds(segmenters, store, splits)
+        ensemble.save(folder, weights=False)
+        write_json(dict(key=key), Path(folder)/"cuts.json")
+    return ensemble or join_folds(segmenters, store, splits)
 
-# %% ../nbs/32_segment.ipynb #cd373d8c
+def _weights_key(segmenter): return content_hash([v.detach().cpu().numpy() for v in segmenter.net.state_dict().values()])
+
+def _kept_cuts(folder, segmenters, key):
+    "The ensemble as an earlier call saved it, where its cuts were tried with these very weights; else None."
+    noted, path = Path(folder)/"cuts.json", Path(folder)/"ensemble.json"
+    if not (noted.exists() and path.exists() and read_json(noted).get("key") == key): return None
+    return SegmenterEnsemble(segmenters, read_table(Path(folder)/"cuts.parquet"), {k: v for k, v in read_json(path).items() if k not in ("kind", "n")})
+
+# %% ../nbs/32_segment.ipynb #e8658c6f
 def predict_cases(
     ensemble: SegmenterEnsemble, # one segmenter a fold
     cohort: pd.DataFrame, # columns case, image[, patient]
@@ -421,5 +434,3 @@ def _gate_of(gate, case, threshold):
 def _kept_key(folder, case):
     path = folder/f"{case}.json"
     return read_json(path).get("key") if path.exists() else None
-
-def _weights_key(segmenter): return content_hash([v.detach().cpu().numpy() for v in segmenter.net.state_dict().values()])
