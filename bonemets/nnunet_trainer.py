@@ -9,7 +9,8 @@ __all__ = ['nnUNetTrainerBonemets']
 import json, os
 
 import torch
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+try: from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+except ImportError: nnUNetTrainer = object # without nnU-Net the module can be looked at, and nothing more
 
 # %% ../nbs/33_nnunet_trainer.ipynb #7302542d
 class nnUNetTrainerBonemets(nnUNetTrainer):
