@@ -186,13 +186,14 @@ def _stop(child, patience_s=10):
         try: return child.wait(patience_s)
         except subprocess.TimeoutExpired: pass
 
-# %% ../nbs/33_nnunet.ipynb #95eca1dd
+# %% ../nbs/33_nnunet.ipynb #300b0d40
 PLANNERS = { # nnU-Net's names of a planner and of its plans
     "default": ("ExperimentPlanner", "nnUNetPlans"), "resenc_m": ("nnUNetPlannerResEncM", "nnUNetResEncUNetMPlans"), "resenc_l": ("nnUNetPlannerResEncL", "nnUNetResEncUNetLPlans"),
 }
 CONFIGURATIONS = ("2d", "3d_fullres") # what can be planned and trained here
-_FIRST_GB = 1.0 # what a process of nnU-Net's takes before it has opened anything, GB
-_GB_PER_VOXEL = (16e-9, 24e-9) # per voxel of the CT, and per voxel at the plan's spacing, GB
+_FIRST_GB = .95 # what a process of nnU-Net's takes before it has opened anything, GB
+_GB_AS_IT_IS = 20e-9 # per voxel of a CT that needs no resampling, GB
+_GB_RESAMPLED = (40e-9, 18e-9) # where it does: per voxel of the CT, and per voxel at the plan's spacing, GB
 
 def preprocess_gb(
     shape: tuple, # voxels of a CT, (z, y, x)
@@ -201,8 +202,9 @@ def preprocess_gb(
 ) -> float: # memory of one process, GB
     "What preprocessing a case will need, roughly."
     target = (*spacing_mm[:3 - len(target_mm)], *target_mm)
-    native = float(np.prod(shape))
-    return _FIRST_GB + native*_GB_PER_VOXEL[0] + native*float(np.prod(spacing_mm))/float(np.prod(target))*_GB_PER_VOXEL[1]
+    native, new = float(np.prod(shape)), np.round(np.multiply(shape, spacing_mm)/target)
+    if np.array_equal(new, shape): return _FIRST_GB + native*_GB_AS_IT_IS
+    return _FIRST_GB + native*_GB_RESAMPLED[0] + float(np.prod(new))*_GB_RESAMPLED[1]
 
 # %% ../nbs/33_nnunet.ipynb #4a8dbb7f
 def _free_gb():
@@ -446,7 +448,7 @@ def _gpus():
     found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
     return [str(k) for k, line in enumerate(line for line in found.stdout.splitlines() if line.startswith("GPU "))] if not found.returncode else []
 
-# %% ../nbs/33_nnunet.ipynb #95ecf6f8
+# %% ../nbs/33_nnunet.ipynb #e411a337
 def train_nnunet(
     folder: str | Path, # a run that was planned
     configuration: str = "3d_fullres", # `"2d"` or `"3d_fullres"`
@@ -457,7 +459,7 @@ def train_nnunet(
     probabilities: bool = True, # whether to keep the validation cases' probabilities, which an ensemble of configurations needs
     workers: int | None = None, # helper processes of each fold; None: the cores shared among them
     progress: bool = True, # whether to show epochs, losses and the time that is left
-    **budget, # epochs, iterations, val_iterations, save_every; `BUDGET` has the defaults
+    **budget, # epochs, iterations, val_iterations, save_every; what isn't given is as it was for this fold, else for the others, else as in `BUDGET`
 ) -> pd.DataFrame: # the folds' rows of `status`
     "Train folds, or go on with them; what is done is left alone. Raises ValueError for bad arguments, BonemetsError for changed data, another budget, or, once the others are done, failed folds."
     folder, info, record = Path(folder), check_dataset(folder), _read_plan(folder, planner, configuration)
@@ -481,7 +483,7 @@ def _read_plan(folder, planner, configuration):
         raise ValueError(f"configuration must be one of {', '.join(record['preprocessed'])}, which are preprocessed, got {configuration!r}; plan(folder, configurations=[…]) adds one")
     return record
 
-# %% ../nbs/33_nnunet.ipynb #6023cfda
+# %% ../nbs/33_nnunet.ipynb #598ca566
 def _check_folds(folds, info):
     "Fold numbers, all there; nnU-Net would make a random split of its own for a number past the last."
     n = len(info["folds"])
@@ -494,14 +496,20 @@ def _check_budget(budget):
     if unknown: raise ValueError(f"budget must be of {', '.join(BUDGET)}, got {sorted(unknown)[0]!r}")
     bad = [(k, v) for k, v in budget.items() if isinstance(v, bool) or not isinstance(v, (int, np.integer)) or v < 1]
     if bad: raise ValueError(f"{bad[0][0]} must be a whole number of at least 1, got {bad[0][1]!r}")
-    return {**BUDGET, **budget}
+    return budget
 
-# %% ../nbs/33_nnunet.ipynb #897fea6b
+def _begun(fold):
+    "The budget that a fold was begun with, else the first of the others; empty where there is none."
+    notes = [fold/"fold.json", *sorted(fold.parent.glob("fold_*/fold.json"))]
+    return next((read_json(p)["budget"] for p in notes if p.exists()), {})
+
+# %% ../nbs/33_nnunet.ipynb #63ecad7c
 def _job(folder, info, record, configuration, k, probabilities, budget):
     "What has to be done for a fold; None where it is done."
     fold = _results(folder, info, record["plans"], configuration)/f"fold_{k}"
     if _held(fold): raise BonemetsError(f"{configuration} fold {k} is being trained by another process; status(folder) says which")
-    begun = read_json(fold/"fold.json").get("budget", budget) if (fold/"fold.json").exists() else budget
+    begun = BUDGET | _begun(fold)
+    budget = begun | budget
     for said in _mend_checkpoints(fold): print(f"{configuration} fold {k}: {said}")
     saved = any((fold/f"checkpoint_{name}.pth").exists() for name in ("final", "latest", "best"))
     schedule = ("epochs", "iterations", "val_iterations")
@@ -646,12 +654,14 @@ def out_of_fold(
             masks[case] = _back(_average([w/name for w in wheres]), of[case], out/f"{case}.nii.gz", folder/"raw"/info["dataset"]/"imagesTr"/f"{name}_0000.nii.gz")
     return masks
 
-# %% ../nbs/33_nnunet.ipynb #70e64410
+# %% ../nbs/33_nnunet.ipynb #e7e68a57
+def _probability(stems):
+    "The mean of several predictions' probabilities, (2, Z, Y, X) float32: of no lesion and of lesion."
+    return np.mean([np.load(f"{s}.npz")["probabilities"].astype(np.float32) for s in stems], axis=0)
+
 def _average(stems):
     "A mask from one prediction, or from the mean of several predictions' probabilities; (Z, Y, X) bool."
-    if len(stems) == 1: return read_labels(f"{stems[0]}.nii.gz").array > 0
-    p = [np.load(f"{s}.npz")["probabilities"].astype(np.float32) for s in stems]
-    return np.mean(p, axis=0).argmax(axis=0) > 0
+    return read_labels(f"{stems[0]}.nii.gz").array > 0 if len(stems) == 1 else _probability(stems).argmax(axis=0) > 0
 
 def _back(mask, image, path, exported):
     "Write a canonical mask on the own grid of a CT."
@@ -748,7 +758,7 @@ def _foreign(model, folds):
     if set(folds or []) - set(there): raise BonemetsError(f"{model} has the folds {there}, asked for {sorted(folds)}")
     return dict(name=model.name, model=str(model.resolve()), folds=sorted(set(folds or there)))
 
-# %% ../nbs/33_nnunet.ipynb #f131322c
+# %% ../nbs/33_nnunet.ipynb #3ac2dbac
 def _predict_left(folder, cases, out, used, keys, how):
     "Predict cases and bring them home, by a working folder that is gone once all are done."
     names, work = _names(cases), out/f".work-{content_hash(sorted(keys.items()))}"
@@ -768,8 +778,7 @@ def _predict_left(folder, cases, out, used, keys, how):
         (out/f"{c}.json").unlink(missing_ok=True)
         _back(mask, path, out/f"{c}.nii.gz", inputs[c])
         if how["probabilities"]:
-            p = np.mean([np.load(f"{s}.npz")["probabilities"][1] for s in stems], axis=0).astype(np.float16)
-            with atomic_write(out/f"{c}.npz") as tmp: np.savez_compressed(tmp, probability=p)
+            with atomic_write(out/f"{c}.npz") as tmp: np.savez_compressed(tmp, probability=_probability(stems)[1].astype(np.float16))
         write_json(dict(key=keys[c], models={m["name"]: m["folds"] for m in used}), out/f"{c}.json")
     shutil.rmtree(work)
 

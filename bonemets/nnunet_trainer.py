@@ -12,7 +12,7 @@ import torch
 try: from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 except ImportError: nnUNetTrainer = object # without nnU-Net the module can be looked at, and nothing more
 
-# %% ../nbs/33_nnunet_trainer.ipynb #7302542d
+# %% ../nbs/33_nnunet_trainer.ipynb #9dcd3f95
 class nnUNetTrainerBonemets(nnUNetTrainer):
     "nnU-Net's trainer with a budget from the environment and checkpoints that are never half-written."
     def __init__(self,
@@ -49,7 +49,9 @@ class nnUNetTrainerBonemets(nnUNetTrainer):
     def _note_epoch(self, name):
         "How many epochs a checkpoint stands for, beside it: to be read without unpickling."
         path = os.path.join(self.output_folder, "epochs.json")
-        known = json.load(open(path)) if os.path.exists(path) else {}
+        known = {}
+        if os.path.exists(path):
+            with open(path) as f: known = json.load(f)
         if name == "checkpoint_latest.pth" and name in known: known["checkpoint_previous.pth"] = known[name]
         with open(path + ".part", "w") as f: json.dump({**known, name: self.current_epoch + 1}, f)
         os.replace(path + ".part", path)
