@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BonemetsError', 'GeometryError', 'VolumeError', 'CohortError', 'MissingDependency', 'need', 'pyradiomics_build',
            'atomic_write', 'write_text', 'write_json', 'read_json', 'write_table', 'read_table', 'hold_folder',
-           'content_hash', 'make_rng', 'seed_everything', 'test_data']
+           'is_held', 'content_hash', 'make_rng', 'seed_everything', 'test_data']
 
 # %% ../nbs/00_core.ipynb #e7c9019c
 import contextlib, hashlib, importlib, json, os, random, sys, tempfile
@@ -139,7 +139,7 @@ def read_table(
     if not path.exists(): raise FileNotFoundError(f"there is no table at {path}")
     return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
 
-# %% ../nbs/00_core.ipynb #6fe99df2
+# %% ../nbs/00_core.ipynb #571df3d5
 @contextlib.contextmanager
 def hold_folder(
     folder: str | Path | None, # the folder to work in; made if it is missing; None: nothing to hold
@@ -149,13 +149,23 @@ def hold_folder(
     from filelock import FileLock, Timeout
     path = Path(folder)/".lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, timeout=0)
+    lock = FileLock(path, timeout=1)                                                   # `is_held` may have it for a moment
     try: lock.acquire()
     except Timeout: raise BonemetsError(f"another process is at work in {folder}; wait for its end or choose another folder (delete {path} if you know that there is none)") from None
     try: yield
     finally:
         with contextlib.suppress(OSError): path.unlink()                               # while it is still held, so that nobody can have got hold of it
         lock.release()
+
+def is_held(
+    folder: str | Path, # a folder
+) -> bool: # whether a process, this one included, holds it
+    "Whether somebody is at work in a folder."
+    from filelock import FileLock, Timeout
+    if not (Path(folder)/".lock").exists(): return False
+    try:
+        with FileLock(Path(folder)/".lock", timeout=0): return False
+    except Timeout: return True
 
 # %% ../nbs/00_core.ipynb #ead2817b
 def _feed(h, x):

@@ -7,7 +7,7 @@ __all__ = ['DATASET', 'BUDGET', 'PLANNERS', 'CONFIGURATIONS', 'export_dataset', 
            'read_log', 'status', 'train_nnunet', 'find_best', 'out_of_fold', 'predict_nnunet', 'PickleWarning',
            'import_model', 'train_on', 'planned_networks']
 
-# %% ../nbs/33_nnunet.ipynb #78ea535c
+# %% ../nbs/33_nnunet.ipynb #a7c735b6
 import contextlib, gzip, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time, traceback, warnings, zipfile, zlib
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from .cohort import LeakageWarning, check_splits, write_nnunet_splits
-from .core import BonemetsError, CohortError, MissingDependency, atomic_write, content_hash, hold_folder, read_json, write_json, write_text
+from .core import BonemetsError, CohortError, MissingDependency, atomic_write, content_hash, hold_folder, is_held, read_json, write_json, write_text
 from .lesions import label_lesions
 from .parallel import count_workers, map_cases
 from .slices import source_key
@@ -359,16 +359,7 @@ def read_log(
     table = pd.DataFrame([rows[k] for k in sorted(rows)], columns=["epoch", "train_loss", "valid_loss", "pseudo_dice", "seconds"])
     return table.astype({"epoch": int})
 
-# %% ../nbs/33_nnunet.ipynb #53ebc7fb
-def _held(fold):
-    "Whether a process holds a fold's lock."
-    from filelock import FileLock, Timeout
-    if not (fold/".lock").exists(): return False
-    try:
-        with FileLock(fold/".lock", timeout=0): return False
-    except Timeout: return True
-
-# %% ../nbs/33_nnunet.ipynb #bbfee91f
+# %% ../nbs/33_nnunet.ipynb #f6aadc2e
 def _fold_row(folder, info, record, configuration, k):
     "Where one fold of one configuration stands."
     fold, call = _results(folder, info, record["plans"], configuration)/f"fold_{k}", f"train_nnunet(folder, {configuration!r}, folds=[{k}])"
@@ -381,7 +372,7 @@ def _fold_row(folder, info, record, configuration, k):
     row = dict(configuration=configuration, fold=k, epoch=int(log.epoch.max()) + 1 if len(log) else 0, epochs=epochs, validation=all(masks) and (fold/"validation"/"summary.json").exists(),
                probabilities=all(probabilities), pseudo_dice=log.pseudo_dice.iloc[-1] if len(log) else np.nan)
     row["minutes_left"] = (epochs - row["epoch"])*log.seconds.tail(20).median()/60 if len(log) and epochs and not final else 0. if final else np.nan
-    if _held(fold): state, why, mend = "running", f"process {note.get('pid')} on {note.get('host')}", ""
+    if is_held(fold): state, why, mend = "running", f"process {note.get('pid')} on {note.get('host')}", ""
     elif configuration not in record["preprocessed"]: state, why, mend = "not preprocessed", "", f"plan(folder, {record['planner']!r}, [{configuration!r}])"
     elif final and row["validation"]: state, why, mend = "done", "" if row["probabilities"] else "no probabilities, which an ensemble of configurations needs", "" if row["probabilities"] else call
     elif final: state, why, mend = "validation missing", note.get("error", ""), call
@@ -503,11 +494,11 @@ def _begun(fold):
     notes = [fold/"fold.json", *sorted(fold.parent.glob("fold_*/fold.json"))]
     return next((read_json(p)["budget"] for p in notes if p.exists()), {})
 
-# %% ../nbs/33_nnunet.ipynb #63ecad7c
+# %% ../nbs/33_nnunet.ipynb #67451033
 def _job(folder, info, record, configuration, k, probabilities, budget):
     "What has to be done for a fold; None where it is done."
     fold = _results(folder, info, record["plans"], configuration)/f"fold_{k}"
-    if _held(fold): raise BonemetsError(f"{configuration} fold {k} is being trained by another process; status(folder) says which")
+    if is_held(fold): raise BonemetsError(f"{configuration} fold {k} is being trained by another process; status(folder) says which")
     begun = BUDGET | _begun(fold)
     budget = begun | budget
     for said in _mend_checkpoints(fold): print(f"{configuration} fold {k}: {said}")
