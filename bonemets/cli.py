@@ -64,7 +64,7 @@ def _options(
 ):
     if debug: os.environ["BONEMETS_DEBUG"] = "1"
 
-# %% ../nbs/60_cli.ipynb #44b0c779
+# %% ../nbs/60_cli.ipynb #dd70e5a3
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/demo"), # the run folder
@@ -83,6 +83,7 @@ def run_command(
     setting: Annotated[Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="A single setting, over the file's, such as detector_settings.epochs=3.")] = None, # settings
     only: Annotated[Optional[list[str]], typer.Option(metavar="PART", help="Do this part alone: check, split, slices, detect, segment, nnunet, measure or report.")] = None, # None: all
     until: Annotated[Optional[str], typer.Option(metavar="PART", help="The last part to do.")] = None, # None: to the end
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases whose files are not fit, and name them in the report, rather than stop.")] = False, # whether to
     workers: Annotated[Optional[int], typer.Option(min=1, help="Processes for reading and measuring; by default one a core.")] = None, # processes; None: all cores
     folds: Annotated[Optional[int], typer.Option(min=2, help="Folds of the cross-validation; by default the preset's.")] = None, # folds; None: the preset's
     seed: Annotated[Optional[int], typer.Option(min=0, help="Decides splits, weights and order.")] = None, # seed; None: the default
@@ -92,7 +93,7 @@ def run_command(
         from bonemets.run import read_settings, run_study
         named = dict(preset=preset.value if preset else None, folds=folds, seed=seed)
         given = dict(preset="quick") | read_settings(config, tuple(setting or ())) | {k: v for k, v in named.items() if v is not None}
-        found = run_study(cohort_csv, out, workers=workers, only=tuple(only) if only else None, until=until, **given)
+        found = run_study(cohort_csv, out, workers=workers, only=tuple(only) if only else None, until=until, skip_bad=skip_bad, **given)
         typer.echo(f"report: {found}" if found.exists() else f"run: {out}")
 
 @app.command("status")

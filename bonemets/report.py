@@ -272,7 +272,7 @@ def _plot_run_cases(run, method):
     files = [p for s in pick_cases(scores).values() for p in (whole.image[s.case], whole["mask"][s.case], paths[s.case])]
     return plot_cases(cohort, paths, scores) if files and all(Path(p).exists() for p in files) else None
 
-# %% ../nbs/40_report.ipynb #03b1308b
+# %% ../nbs/40_report.ipynb #0204e4ca
 _READER = "The truth is the cohort's masks. Where their reader was wrong or unsure, a method that disagrees may be right; there was no second reader."
 _ALWAYS = ["Nothing here was tested on patients from another hospital, scanner or protocol than those of this cohort.",
            "The published numbers come from another cohort that is not public, with definitions that are partly not stated. "
@@ -295,6 +295,7 @@ def limits(
     training, n = training_table(run), _patients(cohort, evaluation.cases)
     brief = [model_label(m) for m in training.model.unique() if "no result" in training_note(training, m)]
     out = ["The cohort is synthetic: phantoms, not patients. Its numbers say nothing about any clinic."]*is_synthetic(run)
+    if left := _json(run, "left_out.json").get("left"): out.append(f"Left out, since their files are not fit for a study: {len(left)} of {len(cohort) + len(left)} cases. " + " ".join(left.values()))
     if brief: out.append(f"Trained only briefly (fewer than {BRIEF_STEPS:,} steps a fold): {', '.join(brief)}. "
                           "Their numbers show that everything works; they are no result.")
     if not len(training): out.append("No model was trained in this run.")
