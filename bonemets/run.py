@@ -395,7 +395,9 @@ def _measure_stage(study, method, needs):
     tables = [f"scores/{method}.parquet", *(f"{t}/{m}.parquet" for t in ["lesions", *["radiomics"]*radiomics] for m in ("truth", method))]
     return Stage(f"measure {method}", "measure", (study.bones, radiomics), lambda: _measure_study(run, study.cohort, study.splits, method, radiomics, study.workers), lambda: tables, needs=(needs,))
 
-# %% ../nbs/41_run.ipynb #28279b56
+# %% ../nbs/41_run.ipynb #78f320e8
+_REPORT = ["report.html", *(f"tables/{t}.csv" for t in ("table1_detection", "table2_segmentation", "patients", "training"))] # what every report leaves
+
 def _study_stages(
     study: _Study, # the run folder, the cohort, the settings
 ) -> list: # `Stage`s: check, split, slices; detect, segment and nnunet with their trainings; measure; report
@@ -407,7 +409,7 @@ def _study_stages(
     for name in s.segmenters: stages += _model_stages(study, name, "segment")
     if s.nnunet: stages += _nnunet_stages(study)
     for name in (*s.segmenters, *["nnunet"]*bool(s.nnunet)): methods.append(_measure_stage(study, name, f"segment {name}"))
-    return [*stages, *methods, Stage("report", "report", asdict(s), lambda: build_report(study.run), lambda: ["report.html"], needs=(*detected, *(m.name for m in methods)))]
+    return [*stages, *methods, Stage("report", "report", asdict(s), lambda: build_report(study.run), lambda: _REPORT, needs=(*detected, *(m.name for m in methods)))]
 
 def _check_models(settings):
     "Make sure before hours are spent that every model can be built."
