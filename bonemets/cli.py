@@ -40,12 +40,12 @@ def plain_errors():  # context manager around a command's body
         typer.echo("stopped; the same command goes on where it stopped", err=True)
         raise typer.Exit(130) from e
 
-# %% ../nbs/60_cli.ipynb #24596da8
+# %% ../nbs/60_cli.ipynb #895eb8e0
 # the commands, as typer knows them
 app = typer.Typer(name="bonemets", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Detect, segment and characterise bone metastases on CT. Research software, not a medical device.")
 
-def _table_text(table): return table.to_string(index=False, na_rep="–") if len(table) else "nothing yet"
+def _table_text(table): return table.astype(object).where(table.notna(), "–").to_string(index=False) if len(table) else "nothing yet"
 
 class Preset(str, Enum):
     "How much is trained: `demo` (minutes, shows that everything works), `quick` or `paper`."
@@ -302,7 +302,7 @@ def nnunet_plan(
         from bonemets.nnunet import CONFIGURATIONS, plan
         typer.echo(_table_text(plan(folder, planner.value, _values(configuration) or CONFIGURATIONS, memory_gb, workers)))
 
-# %% ../nbs/60_cli.ipynb #5c9a90b9
+# %% ../nbs/60_cli.ipynb #cf4858b0
 @nnunet.command("train")
 def nnunet_train(
     folder: _Run, # the run
@@ -323,7 +323,7 @@ def nnunet_train(
         from bonemets.nnunet import train_nnunet
         budget = {k: v for k, v in dict(epochs=epochs, iterations=iterations, val_iterations=val_iterations, save_every=save_every).items() if v is not None}
         how = dict(devices=device or None, gpus_per_fold=gpus_per_fold, probabilities=probabilities, workers=workers)
-        typer.echo(_table_text(train_nnunet(folder, configuration.value, fold or None, _value(planner), **how, **budget).drop(columns=["why", "mend"])))
+        typer.echo(_table_text(train_nnunet(folder, configuration.value, fold or None, _value(planner), **how, **budget).drop(columns=["why", "mend"]).round(2)))
 
 @nnunet.command("status")
 def nnunet_status(

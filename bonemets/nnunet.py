@@ -240,12 +240,12 @@ from nnunetv2.experiment_planning.plan_and_preprocess_api import preprocess
 preprocess([int(sys.argv[1])], sys.argv[2], [sys.argv[3]], [int(sys.argv[4])], show_progress_bar=False)
 """
 
-# %% ../nbs/33_nnunet.ipynb #e3450da0
+# %% ../nbs/33_nnunet.ipynb #cf0a083c
 def plan(
     folder: str | Path, # a run that `export_dataset` made
     planner: str = "default", # `"default"`, `"resenc_m"` or `"resenc_l"`
     configurations: tuple = CONFIGURATIONS, # which to preprocess: `"2d"`, `"3d_fullres"`
-    memory_gb: float | None = None, # GPU memory to plan for; None: the planner's own
+    memory_gb: float | None = None, # GPU memory to plan for; None: as it was planned before, else the planner's own
     workers: int | None = None, # processes; None: all cores, as far as memory allows
     progress: bool = True, # whether to show progress
 ) -> pd.DataFrame: # a row a configuration: voxel size, patch, batch, parameters of the network, memory of a preprocessing process
@@ -256,7 +256,7 @@ def plan(
     folder, info, note = Path(folder), check_dataset(folder), Path(folder)/f"plan_{planner}.json"
     with hold_folder(folder/"preprocessed"):
         record = read_json(note) if note.exists() else _plan_network(folder, info, planner, memory_gb, count_workers(workers))
-        if record["memory_gb"] != memory_gb: raise BonemetsError(f"{folder} was planned for memory_gb={record['memory_gb']}, got {memory_gb}; plan with that, or export into another folder")
+        if memory_gb is not None and record["memory_gb"] != memory_gb: raise BonemetsError(f"{folder} was planned for memory_gb={record['memory_gb']}, got {memory_gb}; plan with that, or export into another folder")
         for c in configurations:
             if c in record["preprocessed"]: continue
             n = _fitting_workers(count_workers(workers), record["configurations"][c]["preprocess_gb"], _free_gb())
