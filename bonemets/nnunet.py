@@ -240,7 +240,7 @@ from nnunetv2.experiment_planning.plan_and_preprocess_api import preprocess
 preprocess([int(sys.argv[1])], sys.argv[2], [sys.argv[3]], [int(sys.argv[4])], show_progress_bar=False)
 """
 
-# %% ../nbs/33_nnunet.ipynb #cf0a083c
+# %% ../nbs/33_nnunet.ipynb #dd052e5a
 def plan(
     folder: str | Path, # a run that `export_dataset` made
     planner: str = "default", # `"default"`, `"resenc_m"` or `"resenc_l"`
@@ -256,7 +256,8 @@ def plan(
     folder, info, note = Path(folder), check_dataset(folder), Path(folder)/f"plan_{planner}.json"
     with hold_folder(folder/"preprocessed"):
         record = read_json(note) if note.exists() else _plan_network(folder, info, planner, memory_gb, count_workers(workers))
-        if memory_gb is not None and record["memory_gb"] != memory_gb: raise BonemetsError(f"{folder} was planned for memory_gb={record['memory_gb']}, got {memory_gb}; plan with that, or export into another folder")
+        if memory_gb is not None and record["memory_gb"] != memory_gb:
+            raise BonemetsError(f"{folder} was planned for memory_gb={record['memory_gb']}, got {memory_gb}; plan with that, or export into another folder")
         for c in configurations:
             if c in record["preprocessed"]: continue
             n = _fitting_workers(count_workers(workers), record["configurations"][c]["preprocess_gb"], _free_gb())

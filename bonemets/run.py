@@ -55,7 +55,7 @@ STUDY_PRESETS = { # what differs from the defaults, by preset: fields of `StudyS
     "paper": dict(fit=None, detectors=("efficientnet", "densenet", "resnet34"), segmenters=("unet", "resunet", "resattunet"), nnunet=("3d_fullres",)),
 }
 
-# %% ../nbs/41_run.ipynb #b33d99c1
+# %% ../nbs/41_run.ipynb #474f05b2
 _NNUNET = ("planner", "memory_gb", *BUDGET) # what `nnunet_settings` may hold
 _TABLES = {"detector_settings": tuple(Recipe.__dataclass_fields__), "segmenter_settings": tuple(Recipe.__dataclass_fields__), "nnunet_settings": _NNUNET} # and each table
 _CHOICES = {"segmenters": tuple(NETWORKS), "nnunet": CONFIGURATIONS} # what lists of models may hold
@@ -68,7 +68,7 @@ def make_settings(
     if preset not in STUDY_PRESETS: raise ValueError(f"preset must be one of {', '.join(STUDY_PRESETS)}, got {preset!r}{did_you_mean(preset, list(STUDY_PRESETS))}")
     fields = list(StudySettings.__dataclass_fields__)
     unknown = sorted(set(settings) - set(fields))
-    if unknown: raise ValueError(f"unknown setting {unknown[0]!r}{did_you_mean(unknown[0], fields)}; the settings are {', '.join(fields)}")
+    if unknown: raise ValueError(f"unknown setting {unknown[0]!r}{did_you_mean(unknown[0], fields)} (the settings are {', '.join(fields)})")
     given = {name: _fitting(name, value) for name, value in settings.items()}
     merged = STUDY_PRESETS[preset] | given
     for table in _TABLES: merged[table] = STUDY_PRESETS[preset].get(table, {}) | given.get(table, {})
