@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['WARNING', 'best_segmenter', 'predict_run']
 
-# %% ../nbs/42_predict.ipynb #581e86c4
-import base64, io, warnings
+# %% ../nbs/42_predict.ipynb #83cee2ac
+import base64, contextlib, io, warnings
 from datetime import date
 from pathlib import Path
 
@@ -171,7 +171,7 @@ def predict_run(
     if failed: raise BonemetsError("\n".join([f"{len(failed)} of {len(cases)} CTs failed, the others are in {out}:", *failed]))
     return table
 
-# %% ../nbs/42_predict.ipynb #3f245232
+# %% ../nbs/42_predict.ipynb #c365853e
 def _do_case(case, path, out, model, gate, bones, method, judge, key):
     "One case, with the note that it is done as the last thing."
     (out/f"{case}.json").unlink(missing_ok=True)
@@ -200,8 +200,18 @@ def _model(run, method, cases, out, workers):
         ensemble = SegmenterEnsemble.load(Path(run)/"models"/method)
         return lambda case, ct, let: ensemble.predict(ct, gate=let)
     folder, configurations, planner = _nnunet_model(run)
-    masks = predict_nnunet(folder, cases, out/"nnunet", configurations, planner=planner, workers=workers, progress=False) if cases else {}
+    fit = _readable(cases)
+    masks = predict_nnunet(folder, fit, out/"nnunet", configurations, planner=planner, workers=workers, progress=False) if fit else {}
     return lambda case, ct, let: read_mask(masks[case])
+
+def _readable(cases):
+    "The CTs that can be read: nnU-Net takes all at once, and one that can't must not stop the others. Its error comes when its turn does."
+    fit = {}
+    for case, path in cases.items():
+        with contextlib.suppress(BonemetsError, ValueError, OSError):
+            read_volume(path)
+            fit[case] = path
+    return fit
 
 def _warn_trained(run, cases):
     "Warn of CTs that are in the study's cohort."

@@ -90,7 +90,7 @@ def _fitting(name, value):
         if word not in allowed: raise ValueError(f"{name} must be of {', '.join(allowed)}, got {word!r}{did_you_mean(word, allowed)}")
     return tuple(tuple(v) if isinstance(v, list) else v for v in value) if isinstance(usual, tuple) else value
 
-# %% ../nbs/41_run.ipynb #91c4aaf9
+# %% ../nbs/41_run.ipynb #cdf390ea
 def read_settings(
     path: str | Path | None = None, # a TOML file; None: no file
     pairs: tuple = (), # `"folds=3"`, `"detector_settings.epochs=2"`: values as TOML has them, else words
@@ -104,8 +104,9 @@ def read_settings(
         if not sep or not key.strip(): raise ValueError(f"a setting must be key=value, got {pair!r}")
         *tables, last = key.strip().split(".")
         into = given
-        for t in tables: into = into.setdefault(t, {})
-        if not isinstance(into, dict): raise ValueError(f"{pair!r} reaches into {tables[-1]}, which is no table")
+        for t in tables:
+            into = into.setdefault(t, {})
+            if not isinstance(into, dict): raise ValueError(f"{pair!r} reaches into {t}, which is no table")
         into[last] = _toml_value(text.strip())
     return given
 
@@ -120,7 +121,7 @@ def _source(path):
     if path is None or not path.exists(): return None                     # a missing file is for `check_cohort` to report
     return source_key(path) if path.is_dir() or path.suffix.lower() in (".mhd", ".nhdr") else path
 
-# %% ../nbs/41_run.ipynb #1f35b46e
+# %% ../nbs/41_run.ipynb #21432579
 def checked_cohort(
     cohort: str | Path | pd.DataFrame, # the cohort table, or its path
     workers: int | None = None, # processes
@@ -140,7 +141,8 @@ def sound_cases(
     workers: int | None = None, # processes
 ) -> pd.DataFrame: # the cases without an error; says which it leaves out
     "The cases of a cohort that are fit for a study. Raises CohortError where none is."
-    note, key = Path(run)/"left_out.json", content_hash([[str(c), _source(i), _source(m)] for c, i, m in zip(cohort.case, cohort.image, cohort["mask"])])
+    files = [c for c in ("image", "mask", "bones") if c in cohort]
+    note, key = Path(run)/"left_out.json", content_hash(list(cohort.case), [[_source(p) for p in cohort[c]] for c in files])
     if not note.exists() or read_json(note)["key"] != key:
         found = check_cohort(cohort, workers=workers).query("level == 'error'").groupby("case").finding.first()
         write_json(dict(key=key, left={str(c): f for c, f in found.items()}), note)
