@@ -31,7 +31,7 @@ from .stages import Stage, did_you_mean, environment, read_manifest, run_stages,
 from .train import Recipe, make_recipe
 from .volume import read_header
 
-# %% ../nbs/41_run.ipynb #f8034dc8
+# %% ../nbs/41_run.ipynb #84d177a0
 @dataclass(frozen=True)
 class StudySettings:
     "The settings of a study; `config.json` of a run folder holds them."
@@ -49,10 +49,13 @@ class StudySettings:
     segmenter_settings: dict = field(default_factory=dict) # fields of `Recipe` for the segmenters
     nnunet_settings: dict = field(default_factory=dict) # planner, memory_gb, and epochs, iterations, val_iterations, save_every
 
+_ALL = dict(detectors=("efficientnet", "densenet", "resnet34"), segmenters=("unet", "resunet", "resattunet")) # the paper's networks
+
 STUDY_PRESETS = { # what differs from the defaults, by preset: fields of `StudySettings`
     "demo": dict(folds=2, fit=96, nnunet_settings=dict(epochs=2, iterations=5, val_iterations=1, memory_gb=.25)),
-    "quick": dict(segmenter_settings=dict(batch_size=8), nnunet_settings=dict(epochs=8, iterations=25, val_iterations=4, memory_gb=.5)),
-    "paper": dict(fit=None, detectors=("efficientnet", "densenet", "resnet34"), segmenters=("unet", "resunet", "resattunet"), nnunet=("3d_fullres",)),
+    "quick": dict(**_ALL, nnunet=("2d",), folds=3, detector_settings=dict(epochs=6, precision="bfloat16"), segmenter_settings=dict(epochs=6, batch_size=8, precision="bfloat16"),
+                  nnunet_settings=dict(epochs=4, iterations=25, val_iterations=4, memory_gb=.5)),
+"paper": dict(**_ALL, nnunet=("3d_fullres",), fit=None),
 }
 
 # %% ../nbs/41_run.ipynb #474f05b2
