@@ -215,7 +215,7 @@ def _lay_out(lesions, pairs, plane, within):
     head = pd.DataFrame(dict(universe_id=np.arange(1, n_rows + 1)) | has)
     return pd.concat([t.reset_index(drop=True) for t in (head, attributes, *said)], axis=1)
 
-# %% ../nbs/21_agreement.ipynb #b388f4c8
+# %% ../nbs/21_agreement.ipynb #ad0c147a
 def match_lesions(
     masks: dict, # {"truth": (Z, Y, X) mask, name of a method: mask, …}, all boolean or whole numbers 0 and 1
     rule: str | int = "overlap", # what one lesion is: "overlap", 6, 18 or 26, as in `label_lesions`
@@ -227,8 +227,9 @@ def match_lesions(
     scheme="totalsegmentator", # what the bone labels mean, as in `lesion_table`
     min_voxels: int = 1, # smaller lesions are dropped, in the truth too, ≥ 1
     within_slices: int = 10, # the widest gap between neighbours, slices
+    tables: bool = False, # whether to give each mask's own lesion table too
     **settings, # further arguments of `lesion_table`, e.g. origin_mm, direction, within_mm, diffuse_rule
-) -> pd.DataFrame: # a row a distinct lesion: universe_id, a bool column a method, the lesion table's columns, then <method>_lesion, _iou, _region, …
+) -> pd.DataFrame: # a row a distinct lesion: universe_id, a bool column a method, the lesion table's columns, then <method>_lesion, _iou, _region, …; with `tables` this and {name: lesion table}
     """Lay the lesions of the truth and of any number of methods into one table of distinct lesions; empty masks give no rows and all columns.
 
     Raises ValueError without a truth and for bad names or settings, GeometryError for grids that differ, TypeError for masks that are none."""
@@ -238,7 +239,8 @@ def match_lesions(
     lesions = {n: _lesions_of(n, masks[n], rule, min_voxels, spacing_mm, **given) for n in ["truth", *(n for n in masks if n != "truth")]}
     _check_names([n for n in lesions if n != "truth"], lesions["truth"].table.columns)
     pairs = {n: _pairs(lesions["truth"], own, match, iou_threshold) for n, own in lesions.items() if n != "truth"}
-    return _lay_out(lesions, pairs, int(np.prod(np.shape(masks["truth"])[1:])), within_slices)
+    universe = _lay_out(lesions, pairs, int(np.prod(np.shape(masks["truth"])[1:])), within_slices)
+    return (universe, {n: lesions[n].table.reset_index() for n in masks}) if tables else universe
 
 # %% ../nbs/21_agreement.ipynb #2014d9ff
 def stack_universes(

@@ -58,10 +58,13 @@ def score_masks(
     "Score masks against the truth. Raises CohortError naming a case or file that is missing, BonemetsError naming the cases whose grids differ."
     return _per_case(score_case, {k: (*paths, tolerance_mm) for k, paths in _jobs(cohort, masks).items()}, cohort, workers, "scoring masks")
 
-# %% ../nbs/27_segmentation.ipynb #5682b1d7
+# %% ../nbs/27_segmentation.ipynb #f5a3b092
 def _score_slices(truth, pred):
     t = read_mask(truth)
-    p = check_pair(t, read_mask(pred))
+    return _slice_rows(t, check_pair(t, read_mask(pred)))
+
+def _slice_rows(t, p):
+    "The scores of the slices that hold lesion in one of two masks."
     tp, n_truth, n_pred = (np.count_nonzero(m, axis=(1, 2)) for m in (t.array & p.array, t.array, p.array))
     z = np.flatnonzero(n_truth + n_pred)
     of = dict(zip(("precision", "recall", "dice"), _overlap(tp[z], n_pred[z] - tp[z], n_truth[z] - tp[z])))
@@ -103,12 +106,12 @@ def _interval_columns(intervals):
     without = {i.reason for i in intervals.values() if not np.isfinite(i.low)} - {""}
     return out | dict(no_interval="; ".join(sorted(without)))
 
-# %% ../nbs/27_segmentation.ipynb #17357ff3
+# %% ../nbs/27_segmentation.ipynb #95a2699d
 def _match_case(masks, bones):
     truth = read_mask(masks["truth"])
     arrays = {m: check_pair(truth, read_mask(p)).array for m, p in masks.items()}
     inside = read_bones(bones, like=truth).array if bones else None
-    return match_lesions(arrays, spacing_mm=truth.spacing_mm, bones=inside)
+    return match_lesions(arrays, spacing_mm=truth.spacing_mm, bones=inside, origin_mm=truth.origin_mm, direction=truth.direction)
 
 def match_cases(
     cohort: pd.DataFrame, # the cohort: case, mask[, patient, bones]
