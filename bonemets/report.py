@@ -5,42 +5,49 @@
 # %% auto #0
 __all__ = ['MODELS', 'BRIEF_STEPS', 'published_table', 'read_methods', 'measured_cases', 'training_table', 'training_note',
            'detection_table', 'segmentation_table', 'model_label', 'lesion_summary', 'radiomics_summary',
-           'cohort_summary', 'patient_table', 'plot_burden', 'is_synthetic', 'limits', 'provenance', 'render_report',
-           'build_report']
+           'agreement_tables', 'icc_of_run', 'plot_run_agreement', 'cohort_summary', 'patient_table', 'plot_burden',
+           'is_synthetic', 'limits', 'provenance', 'write_cards', 'report_cells', 'render_report', 'build_report']
 
-# %% ../nbs/40_report.ipynb #f2c61b42
-import base64, re
+# %% ../nbs/40_report.ipynb #d051c815
+import base64, io, re, warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from .core import atomic_write, read_json, read_table, write_table, write_text
+from .agreement import clinical_agreement, neighbour_agreement, plot_agreement, region_fractions
+from .analysis import method_ttests
+from .core import read_json, read_table, write_table, write_text
 from .detection import _BLUE, _call, _figure, DETECTORS, SOURCE, TABLE1_NOTES, choose_evaluation, leaked_rows, plot_curves, plot_table1, published_table1, readable_table1, table1
-from .segmentation import _method_row, SEGMENTERS, TABLE2_NOTE, pick_cases, plot_cases, plot_table2, published_table2, published_ttests, readable_table2
+from .figures import model_card, pick_lesion, plot_boxed_lesion, plot_heat, plot_workflow, save_figure
+from .reliability import TABLE3_NOTE, published_table3, readable_table3, table3
+from .segmentation import _method_row, SEGMENTERS, TABLE2_NOTE, pick_cases, plot_cases, plot_s1, plot_table2, published_table2, published_ttests, readable_table2, readable_ttests
+from .stats import FewPatientsWarning
+from .tables import build_notebook, describe_cohort, published_clinical, readable_agreement, readable_neighbours
+from .volume import read_header
 
-# %% ../nbs/40_report.ipynb #86c60c35
+# %% ../nbs/40_report.ipynb #515c8190
 # names in run folders, and as the paper prints them
 MODELS = DETECTORS | SEGMENTERS
 
 def published_table(
-    name: str, # "detection" (Table 1), "segmentation" (Table 2) or "paired" (the t-tests)
-) -> pd.DataFrame: # one row a model, as printed; `unit`; `flag` says where the printed numbers contradict each other, else ""
+    name: str, # "detection" (Table 1), "segmentation" (Table 2), "paired" (the t-tests), "icc" (Table 3) or "clinical" (the text on Fig. 5)
+) -> pd.DataFrame: # one row a model (of Table 3 a model and class, of the text a task), as printed; in the first three `unit`, and `flag`: where printed numbers contradict each other, else ""
     "Published numbers, for comparison only. Raises ValueError for another name."
-    tables = dict(detection=published_table1, segmentation=published_table2, paired=published_ttests)
+    tables = dict(detection=published_table1, segmentation=published_table2, paired=published_ttests, icc=published_table3, clinical=published_clinical)
     if name not in tables: raise ValueError(f"name must be one of {sorted(tables)}, got {name!r}")
     return tables[name]()
 
 # %% ../nbs/40_report.ipynb #9fd3c2ef
 def _patients(cohort, cases): return cohort.patient[cohort.case.isin(list(cases))].nunique()
 
-# %% ../nbs/40_report.ipynb #be3ff52b
+# %% ../nbs/40_report.ipynb #4ba0c059
 def read_methods(
     run: Path, # a run folder
     stage: str, # "detections", "scores", "lesions" or "radiomics"
 ) -> dict: # {method: DataFrame}, in the paper's order, then by name; empty where the stage was not run
     "The tables that a stage left, by method; those of the truth are not a method."
-    found = {p.stem for p in (Path(run)/stage).glob("*.parquet")} - {"truth", "universe", "icc"}
+    found = {p.stem for p in (Path(run)/stage).glob("*.parquet")} - {"truth", "universe", "icc", "icc_features"}
     return {m: read_table(Path(run)/stage/f"{m}.parquet") for m in [*(m for m in MODELS if m in found), *sorted(found - set(MODELS))]}
 
 def _truth(run, stage):
@@ -216,6 +223,49 @@ def radiomics_summary(
         columns |= {f"{m}_median": values.median(), f"{m}_n": values.notna().sum(), f"{m}_without": values.isna().sum()}
     return pd.DataFrame(columns, index=names).rename_axis("feature").reset_index()
 
+# %% ../nbs/40_report.ipynb #f24b202d
+def _file(run, name):
+    "A table of a run by its name, None where it is not there."
+    path = Path(run)/f"{name}.parquet"
+    return read_table(path) if path.exists() else None
+
+def _silently(fn, *args, **how):
+    "Without the warning that patients are few."
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewPatientsWarning)
+        return fn(*args, **how)
+
+def agreement_tables(
+    run: Path, # a run folder
+    n_boot: int = 2000, # patient resamples behind each interval
+    seed: int = 0, # of the resampling
+) -> dict: # {"agreement", "neighbours", "fractions"}: what `clinical_agreement`, `neighbour_agreement` and `region_fractions` give; empty without a universe
+    "Fig. 5's numbers, of the lesions of the scored cases."
+    _, _, evaluation = _setting(run)
+    universe = _file(run, "lesions/universe")
+    if universe is None or not len(universe := _scored(universe, evaluation)): return {}
+    tables = dict(agreement=clinical_agreement, neighbours=neighbour_agreement, fractions=region_fractions)
+    return {k: _silently(f, universe, n_boot=n_boot, seed=seed) for k, f in tables.items()}
+
+def icc_of_run(
+    run: Path, # a run folder
+) -> pd.DataFrame: # what `icc_table` gives; no rows where none was computed
+    "The ICCs of a run's radiomics, which `feature_agreement` left."
+    found = _file(run, "radiomics/icc")
+    return pd.DataFrame(columns=["kind", "feature_class", "method"]) if found is None else found
+
+def plot_run_agreement(
+    run: Path, # a run folder
+    tables: dict, # what `agreement_tables` gives
+):  # matplotlib Figure; None without tables
+    "Fig. 5, with the methods' names as printed."
+    if not tables: return None
+    named = lambda t: t.assign(method=["Truth" if m == "truth" else model_label(m) for m in t.method])
+    import matplotlib.pyplot as plt
+    fig = plot_agreement(*(named(tables[k]) for k in ("agreement", "neighbours", "fractions")))
+    plt.close(fig)
+    return fig
+
 # %% ../nbs/40_report.ipynb #9fb3087c
 def _by_case(run, cohort):
     "Slices and lesions of each case; NaN where they are not known."
@@ -272,7 +322,7 @@ def _plot_run_cases(run, method):
     files = [p for s in pick_cases(scores).values() for p in (whole.image[s.case], whole["mask"][s.case], paths[s.case])]
     return plot_cases(cohort, paths, scores) if files and all(Path(p).exists() for p in files) else None
 
-# %% ../nbs/40_report.ipynb #0204e4ca
+# %% ../nbs/40_report.ipynb #9bb0be1a
 _READER = "The truth is the cohort's masks. Where their reader was wrong or unsure, a method that disagrees may be right; there was no second reader."
 _ALWAYS = ["Nothing here was tested on patients from another hospital, scanner or protocol than those of this cohort.",
            "The published numbers come from another cohort that is not public, with definitions that are partly not stated. "
@@ -299,9 +349,15 @@ def limits(
     if brief: out.append(f"Trained only briefly (fewer than {BRIEF_STEPS:,} steps a fold): {', '.join(brief)}. "
                           "Their numbers show that everything works; they are no result.")
     if not len(training): out.append("No model was trained in this run.")
+    if left := _not_run(run, training): out.append(f"Not run: {', '.join(left)}.")
     if n < 10: out.append(f"Only {n} patients were scored. With fewer than 10, an interval is a rough guide at best.")
     if splits.get("unit", "patient") != "patient": out.append("LEAKAGE: the split was made by slice: one patient stands on both sides. Every score is too good.")
     return out + _leaks(run, splits, cohort) + [_READER]*(not is_synthetic(run)) + _ALWAYS
+
+def _not_run(run, training):
+    "What of the paper's study is missing from this run."
+    parts = {"clinical agreement (Fig. 5)": "lesions/universe.parquet", "ICC of radiomics (Table 3)": "radiomics/icc.parquet", "Grad-CAM (Fig. 2)": "gradcam/slices.parquet"}
+    return [MODELS[m] for m in MODELS if m not in set(training.model)]*bool(len(training)) + [k for k, p in parts.items() if not (Path(run)/p).exists()]
 
 def _leaks(run, splits, cohort):
     "A sentence for each method with leaked rows."
@@ -409,7 +465,7 @@ Written by bonemets {{ version }} on {{ date }}. <b>Research software, not a med
 </body></html>
 """
 
-# %% ../nbs/40_report.ipynb #82f60f3d
+# %% ../nbs/40_report.ipynb #a0f01ffb
 def _text(text): return dict(kind="text", text=text)
 
 def _cell(v):
@@ -429,15 +485,24 @@ def _table(title, frame, note=""):
 def _figure_block(run, name, fig, caption):
     "Save a figure into the run's `figures/` and give its block; None where there is no figure."
     if fig is None: return None
-    path = Path(run)/"figures"/f"{name}.png"
-    with atomic_write(path) as tmp: fig.savefig(tmp, format="png", dpi=110)
-    return dict(kind="figure", caption=caption, wide=fig.get_figwidth() > 6, data=base64.b64encode(path.read_bytes()).decode())
+    save_figure(fig, Path(run)/"figures"/name)
+    small = io.BytesIO()                                                  # for the page; the files are for print
+    fig.savefig(small, format="png", dpi=110)
+    return dict(kind="figure", caption=caption, wide=fig.get_figwidth() > 6, data=base64.b64encode(small.getvalue()).decode())
 
-# %% ../nbs/40_report.ipynb #a2221882
-_LESION_NOTE = "A method's lesions are not the same lesions as the truth's; lesions matched across methods come in a later version."
-_RADIOMICS_NOTE = """Groups of lesions, not matched pairs: equal medians don't mean equal features. The agreement of matched lesions (intraclass correlation,
-Table 3 of the paper) is not computed by this version. Lesions too small for features are counted under “no features”."""
+# %% ../nbs/40_report.ipynb #d8773968
+_LESION_NOTE = "A method's lesions are not the same lesions as the truth's: groups, not pairs. Matched lesions stand in the tables below."
+_RADIOMICS_NOTE = """Groups of lesions, not matched pairs: equal medians don't mean equal features. Lesions too small for features are counted under “no features”."""
 _PATIENT_NOTE = "Dice: mean over the patient's cases with lesions; – where there is none. Ids are those of the cohort table."
+_TTEST_NOTE = """Paired on the cases (slices) with lesions that both methods have; ± is the SD of the differences, brackets are 95 % intervals over patients, p is Holm-corrected within its unit.
+Published: all p < 0.01; four of the five differences do not fit their own printed means, which the notes say; 0.12 ± 0.37 needs at least 67 pairs for such a p, so the published unit was not the patient."""
+_MEAN_NOTE = "Mean of the features' ICC(A,1); brackets: 95 % interval over patients, – where there are too few. No published number has this form for certain, so none stands here."
+_UNIVERSE_NOTE = """Distinct lesions: the truth's, one row each, and those that only methods report, joined where they overlap. Negatives of the detection task are the latter, so its specificity depends on which methods are compared: {}.
+A missed lesion counts as negative in the other tasks. Brackets: 95 % intervals over patients; “Not known”: lesions near no bone of the bone map."""
+_FIG5 = "Figure 5. a: lesion detection; b: diffuse or focal; c: neighbours, correct and incorrect; d: weight-bearing bone; e: location, and the share of lesions in each body part. Lines: 95 % intervals over patients; at the right the counts."
+_S1 = "Figure S1. Input, truth and each method's mask in the best, median and worst case by mean Dice over the methods, each in the slice with most truth."
+_FIG2 = "Figure 2. Input (outline: lesion) and Grad-CAM of each detector, by the fold's model that did not see the patient, in the slice with most lesion of the patients with the most, the median and the least. Each map is scaled to its own maximum."
+_HEAT_NOTE = """One slice a case, that with most lesion. Inside: share of the heat that lies in the lesion, beside the share of the body that is lesion (chance). Hit: the hottest pixel lies in the lesion or within a cell of the network's last map of it."""
 _BANDS = "Bands: 95 % of the curves of resampled patients. Dots: where slices were called."
 _BARS = "of this run (solid) and as published for another cohort (hatched)."
 
@@ -445,7 +510,7 @@ _WHOLE = re.compile(r"n_.*|slices.*|lesions|.*_(found|missed|false_positive)") #
 
 def _save(run, name, table):
     "Write a table as CSV, counts as whole numbers."
-    return write_table(table.astype({c: "Int64" for c in table if _WHOLE.fullmatch(c)}), Path(run)/"tables"/f"{name}.csv")
+    return write_table(table.astype({c: "Int64" for c in table if _WHOLE.fullmatch(c) and pd.api.types.is_numeric_dtype(table[c])}), Path(run)/"tables"/f"{name}.csv")
 
 def _one_sentence(table, evaluation):
     "What all rows rest on, said once, and the table without it; or that each row says it."
@@ -463,18 +528,33 @@ def _detection_section(run, evaluation, threshold, n_boot, seed):
               _table("Table 1a. Detection, positive class", readable_table1(table, "positive"), TABLE1_NOTES["positive"]),
               _table("Table 1b. Detection, support-weighted, beside the published numbers", readable_table1(table, "weighted"), TABLE1_NOTES["weighted"]),
               _figure_block(run, "fig4a_detection", plot_table1(table), f"Figure 4a. Support-weighted metrics {_BARS}")]
+    blocks += _heat_blocks(run)
     if called: blocks.append(_figure_block(run, "roc", plot_curves(called, n_boot=min(n_boot, 500), seed=seed), f"ROC and precision-recall curves over slices, {evaluation.kind}. {_BANDS}"))
     return dict(title="Detection", blocks=blocks)
 
 def _segmentation_section(run, evaluation, n_boot, seed):
     table = segmentation_table(run, n_boot, seed)
+    tests = method_ttests(run, n_boot, seed)
     _save(run, "table2_segmentation", table)
     _save(run, "published_segmentation", published_table("segmentation"))
     blocks = [_text(f"Where are the lesions? {evaluation.sentence}"),
               _table("Table 2. Segmentation, beside the published numbers", readable_table2(table), TABLE2_NOTE),
               _figure_block(run, "fig4b_segmentation", plot_table2(table), f"Figure 4b. Overlap with the truth {_BARS}")]
-    blocks += [_text(s) for s in _empty_sentences(table)]
+    if len(tests):
+        _save(run, "paired_ttests", tests)
+        _save(run, "published_ttests", published_table("paired"))
+        blocks.append(_table("Paired t-tests of Dice", _with_published(readable_ttests(tests)), _TTEST_NOTE))
+    else: blocks.append(_text("Paired t-tests: not run, they need two methods on common cases."))
+    blocks += [_text(s) for s in _empty_sentences(table)] + [_figure_block(run, "figs1_cases", _plot_s1(run, evaluation), _S1)]
     return dict(title="Segmentation", blocks=blocks + [b for m in read_methods(run, "scores") for b in _case_blocks(run, m)])
+
+def _with_published(tests):
+    "The published pairs that this run has not, below its own."
+    there, rows = set(tests.Pair), []
+    for p in published_ttests().itertuples():
+        if (pair := f"{model_label(p.model)} − {model_label(p.minus)}") not in there:
+            rows.append({"Pair": pair, "published": f"{p.difference:+.2f} ± {p.sd:.2f}, p < 0.01", "note": "; ".join(filter(None, ["not run; published: another cohort, unit not stated", p.flag]))})
+    return pd.concat([tests, pd.DataFrame(rows)], ignore_index=True).fillna("–")
 
 def _empty_sentences(table):
     "What each method did in the cases without lesions."
@@ -488,12 +568,87 @@ def _case_blocks(run, method):
     if fig is not None: return [_figure_block(run, f"cases_{method}", fig, caption)]
     return [_text(f"{model_label(method)}: no pictures, since no case has lesions or a CT or mask is no longer where the cohort table says.")]
 
-# %% ../nbs/40_report.ipynb #e9ad43da
-def _lesion_section(run):
+# %% ../nbs/40_report.ipynb #4eb52575
+def _workflow(run, evaluation):
+    "What stands in the boxes of Fig. 3."
+    c, training = cohort_summary(run), training_table(run)
+    shown = lambda names, stage: [(f"{model_label(m)}\n{_short(training, m)}", m in read_methods(run, stage)) for m in dict.fromkeys([*names, *read_methods(run, stage)])]
+    n = lambda v: _count(v) if np.isfinite(v) else "?"
+    return {"CT and masks": [(f"{n(c['patients'])} patients, {n(c['cases'])} CTs\n{n(c['slices'])} slices", True), (f"{n(c['lesions'])} lesions\n{n(c['slices_with_lesion'])} slices with one", True), (f"scored: {evaluation.kind}\nby patient", True)],
+            "Which slices?": shown(DETECTORS, "detections"), "Which voxels?": shown(SEGMENTERS, "scores"),
+            "What follows?": [("lesions, agreement\nFig. 5", (Path(run)/"lesions"/"universe.parquet").exists()), ("radiomics, ICC\nTable 3", len(icc_of_run(run)) > 0), ("Grad-CAM\nFig. 2", (Path(run)/"gradcam"/"slices.parquet").exists())]}
+
+def _short(training, model):
+    t = training[training.model == model]
+    return f"{len(t)} fold{'s'*(len(t) > 1)}, {t.steps.max():,.0f} steps" if len(t) else "not trained"
+
+def _cohort_section(run, evaluation):
+    "Who was studied, and how."
+    cohort, _, _ = _setting(run)
+    headers = [read_header(p) for p in cohort.image] if all(Path(p).exists() for p in cohort.image) else []
+    fractions = _file(run, "lesions/universe")
+    about = describe_cohort(headers, patient_table(run), None if fractions is None else _silently(region_fractions, fractions, n_boot=100))
+    blocks = [_text(f"{evaluation.sentence} The training of each model stands under its numbers."), _figure_block(run, "fig3_workflow", plot_workflow(_workflow(run, evaluation)), "Figure 3. The workflow, with the numbers of this run.")]
+    if len(about): blocks.append(_table("The cohort", about, "CTs as they were read; lesions of the patients whose truth was measured."))
+    return dict(title="Cohort and workflow", blocks=blocks + [_fig1_block(run, cohort)])
+
+def _fig1_block(run, cohort):
+    "Fig. 1, where there is a lesion and its files are there."
+    truth = _truth(run, "lesions")
+    lesion = None if truth is None else pick_lesion(truth)
+    if lesion is None: return None
+    case = cohort.set_index("case").loc[lesion.case]
+    if not all(Path(case[k]).exists() for k in ("image", "mask")): return None
+    none = "" if lesion.what != "lesion" else " No lesion of this cohort is known to be diffuse, so it is the largest."
+    return _figure_block(run, "fig1_lesion", plot_boxed_lesion(case.image, case["mask"], lesion), f"Figure 1. A {lesion.what} in its box.{none}")
+
+# %% ../nbs/40_report.ipynb #62386aa4
+def _heat_blocks(run):
+    "Fig. 2 and its measures, where Grad-CAM was run."
+    folder, slices = Path(run)/"gradcam", _file(run, "gradcam/slices")
+    names = [] if slices is None else [m for m in dict.fromkeys([*DETECTORS, *(p.stem for p in sorted(folder.glob("*.npy")))]) if (folder/f"{m}.npy").exists() and m not in ("hu", "masks")]
+    if not names or not len(slices): return [_text("Grad-CAM (Fig. 2): not run.")]
+    order = slices.lesion_mm2.sort_values(ascending=False).index
+    rows = list(dict.fromkeys([order[0], order[len(order)//2], order[-1]]))
+    load = lambda name: np.load(folder/f"{name}.npy", allow_pickle=False)[rows]
+    fig = plot_heat(slices.loc[rows], load("hu"), load("masks"), {m: load(m).astype(np.float32) for m in names}, slices.pixel_mm.iloc[0], {m: slices[m].loc[rows].to_numpy() for m in names}, MODELS)
+    summary = _file(run, "gradcam/summary")
+    _save(run, "fig2_heat", summary)
+    return [_figure_block(run, "fig2_gradcam", fig, _FIG2), _table("Where the heat lies", _readable_heat(summary), _HEAT_NOTE)]
+
+def _readable_heat(summary):
+    ratio = lambda r, k: "–" if not np.isfinite(r[k]) else f"{r[k]:.1f}" + (f" ({r[k + '_low']:.1f} to {r[k + '_high']:.1f})" if np.isfinite(r[f"{k}_low"]) else "")
+    return pd.DataFrame([{"Detector": model_label(r["detector"]), "Heat inside": f"{r['inside']:.2f}", "times chance in the body": ratio(r, "over_chance_body"), "Hit": f"{r['hit']:.2f}", "times chance": ratio(r, "hit_over_chance_body"),
+                          "Slices": r["n_slices"], "without heat": r["n_empty"], "Patients": r["n_patients"], "note": r["reason"]} for r in summary.to_dict("records")])
+
+def _plot_s1(run, evaluation):
+    "Fig. S1 over the methods' common cases; None where a file is missing or no case has a lesion."
+    cohort, _, _ = _setting(run)
+    scores = {m: _scored(t, evaluation) for m, t in read_methods(run, "scores").items()}
+    if not scores: return None
+    both = pd.concat(scores).groupby("case").agg(dice=("dice", "mean"), truth_ml=("truth_ml", "first"), n=("dice", "size")).reset_index()
+    cases = list(dict.fromkeys(r.case for r in pick_cases(both[both.n == len(scores)]).values()))
+    whole, masks = cohort.set_index("case"), {m: {c: str(Path(run)/"predictions"/m/f"{c}.nii.gz") for c in cases} for m in scores}
+    files = [p for c in cases for p in (whole.image[c], whole["mask"][c], *(masks[m][c] for m in scores))]
+    return plot_s1(cohort, masks, cases) if files and all(Path(p).exists() for p in files) else None
+
+# %% ../nbs/40_report.ipynb #d8782526
+def _lesion_section(run, n_boot, seed):
     table = lesion_summary(run)
     if not len(table): return dict(title="Lesions", blocks=[_text("Not run: there are no lesion tables in this run.")])
     _save(run, "lesions", table)
-    return dict(title="Lesions", blocks=[_table("Lesions, truth beside predictions", table, _LESION_NOTE)])
+    return dict(title="Lesions", blocks=[_table("Lesions, truth beside predictions", table, _LESION_NOTE), *_agreement_blocks(run, n_boot, seed)])
+
+def _agreement_blocks(run, n_boot, seed):
+    "Fig. 5: its figure, its tables, and what is published."
+    found = agreement_tables(run, n_boot, seed)
+    if not found: return [_text("Clinical agreement: not run, there is no universe of matched lesions in this run.")]
+    for name, t in found.items(): _save(run, f"fig5_{name}", t)
+    printed = [f"{r.task}: {r.published}. How it may differ: {r.differs}." for r in published_clinical().itertuples()]
+    return [_figure_block(run, "fig5_agreement", plot_run_agreement(run, found), _FIG5),
+            _table("Sensitivity and specificity of the clinical tasks (Fig. 5a, b, d, e)", readable_agreement(found["agreement"], MODELS), _UNIVERSE_NOTE.format(found["agreement"].universe_methods.iloc[0])),
+            _table("Neighbours within 10 slices (Fig. 5c)", readable_neighbours(found["neighbours"], MODELS), "A neighbour is correct if it is a true lesion, or shares a voxel with one."),
+            _text("Published, another cohort, definitions partly not stated; for orientation:"), dict(kind="list", items=printed)]
 
 def _feature_title(column):
     "A column as a title: unet_median gives 'UNet: median'."
@@ -505,13 +660,25 @@ def _why_no_radiomics(run):
     version = _json(run, "manifest.json").get("versions", {}).get("pyradiomics", "not recorded")
     return "Radiomics: not run, pyradiomics was not installed." if version is None else "Not run: there are no features in this run."
 
+def _icc_blocks(run):
+    "Table 3, pooled and beside the published one, and as means over features."
+    icc = icc_of_run(run)
+    if not len(icc): return [_text("Table 3 (ICC of matched lesions): not run.")]
+    training = training_table(run)
+    _save(run, "table3_icc", icc)
+    _save(run, "published_icc", published_table("icc"))
+    pooled = readable_table3(icc, {m: training_note(training, m) for m in icc.method.unique()}, MODELS)
+    mean = table3(icc, "mean").rename(index=MODELS).rename_axis("Model").reset_index()
+    return [_table("Table 3a. ICC of radiomics, pooled over lesions and features, beside the published numbers", pooled, TABLE3_NOTE),
+            _table("Table 3b. ICC of radiomics, mean over the features of a class", mean, _MEAN_NOTE)]
+
 def _radiomics_section(run):
     table = radiomics_summary(run)
     if not len(table): return dict(title="Radiomics", blocks=[_text(_why_no_radiomics(run))])
     _save(run, "radiomics_first_order", table)
     names = dict(feature="Feature") | {c: _feature_title(c) for c in table.columns[1:]}
     shown = table.assign(feature=table.feature.str.removeprefix("original_firstorder_")).rename(columns=names)
-    return dict(title="Radiomics", blocks=[_table("First-order features: medians over lesions", shown, _RADIOMICS_NOTE)])
+    return dict(title="Radiomics", blocks=[*_icc_blocks(run), _table("First-order features: medians over lesions", shown, _RADIOMICS_NOTE)])
 
 def _patient_title(column):
     "A column as a title: unet_false_positive gives 'UNet false positive'."
@@ -544,7 +711,60 @@ def _provenance_section(run):
     titles = dict(settings="Settings", versions="Versions", hardware="Hardware", stages="Durations")
     return dict(title="Provenance", blocks=[_table(titles[k], t) for k, t in parts.items() if len(t)] + [_text(f"Published numbers: {SOURCE}.")])
 
-# %% ../nbs/40_report.ipynb #0c196e2c
+# %% ../nbs/40_report.ipynb #6a68374f
+def _evaluation(run, model):
+    "How a model did, as (what, value) pairs of text, from the tables that the report has just written."
+    for name, readers in (("table1_detection", [lambda t: readable_table1(t, "weighted"), lambda t: readable_table1(t, "positive")]), ("table2_segmentation", [readable_table2])):
+        path = Path(run)/"tables"/f"{name}.csv"
+        table = pd.read_csv(path, keep_default_na=True) if path.exists() else pd.DataFrame(columns=["model", "source"])
+        if model not in set(table.model[table.source == "this run"]): continue
+        texts = [c for c in table if not pd.api.types.is_numeric_dtype(table[c]) or c in ("evaluation", "sentence", "called_by", "no_interval", "note", "training")]
+        table = table.assign(**{c: table[c].astype(object).where(table[c].notna(), "") for c in texts})
+        kinds = ["support-weighted", "positive class"] if name == "table1_detection" else ["mean over cases"]
+        rows = {k: r for kind, read in zip(kinds, readers) for k, r in ((kind, read(table)[lambda t: (t.Model == model_label(model)) & (t.source == "this run")].iloc[0]),)}
+        return [(f"{k} ({kind})" if k in ("Precision", "Recall", "F1", "Dice") else k, v) for kind, r in rows.items() for k, v in r.items() if k not in ("Model", "source", "note")]
+    return [("scored in this run", "no")]
+
+def write_cards(
+    run: Path, # a run folder whose tables are written
+) -> list: # paths of the cards
+    "Write `models/<name>/README.md` for each trained model. Raises FileNotFoundError where `run` is no run folder."
+    training, versions, written = training_table(run), _json(run, "manifest.json").get("versions", {}), []
+    for m in training.model.unique():
+        folds = [_json(run, f"models/{m}/fold{k:g}/config.json") for k in sorted(training.fold[training.model == m])]
+        text = model_card(model_label(m), folds, list(dict.fromkeys(_evaluation(run, m))), [f"{training_note(training, m)}.".capitalize(), *limits(run)], versions)
+        written.append(write_text(text, Path(run)/"models"/m/"README.md"))
+    return written
+
+# %% ../nbs/40_report.ipynb #f50d3037
+_CELLS = [ # title, what to read before it, code
+    ("Detection (Table 1, Fig. 4a)", "detection_table", "table1 = detection_table(run, {threshold}, n_boot={n_boot}, seed={seed})\nreadable_table1(table1)"), ("", "", "plot_table1(table1)"),
+    ("Segmentation (Table 2, Fig. 4b, t-tests)", "segmentation_table", "table2 = segmentation_table(run, n_boot={n_boot}, seed={seed})\nreadable_table2(table2)"), ("", "", "plot_table2(table2)"),
+    ("", "", "tests = method_ttests(run, n_boot={n_boot}, seed={seed})\nreadable_ttests(tests) if len(tests) else 'needs two methods'"),
+    ("Lesions and clinical agreement (Fig. 5)", "agreement_tables", "lesion_summary(run)"), ("", "", "found = agreement_tables(run, n_boot={n_boot}, seed={seed})\nplot_run_agreement(run, found)"),
+    ("", "", "readable_agreement(found['agreement'], MODELS) if found else 'not run'"),
+    ("Radiomics (Table 3)", "icc_of_run", "icc = icc_of_run(run)\nreadable_table3(icc, labels=MODELS) if len(icc) else 'not run'"),
+    ("Patients", "patient_table", "patient_table(run)"), ("Training", "training_table", "training_table(run)"),
+    ("Go on", "", "# every table of the run is a Parquet file, e.g.\nfrom bonemets.core import read_table\nsorted(p.relative_to(run).as_posix() for p in run.rglob('*.parquet'))"),
+]
+
+def report_cells(
+    run: Path, # a run folder
+    threshold: float | None = None, # as `build_report`
+    n_boot: int = 2000, # as `build_report`
+    seed: int = 0, # as `build_report`
+) -> list: # (kind, source) pairs for `build_notebook`
+    "The cells of `report.ipynb`. Raises FileNotFoundError where `run` is no run folder."
+    warned = "\n".join(f"- {l}" for l in limits(run))
+    setup = ("%matplotlib inline\nfrom pathlib import Path\nfrom bonemets.analysis import method_ttests\nfrom bonemets.detection import plot_table1, readable_table1\nfrom bonemets.reliability import readable_table3\n"
+             "from bonemets.report import *\nfrom bonemets.segmentation import plot_table2, readable_table2, readable_ttests\nfrom bonemets.tables import readable_agreement\n\nrun = Path('.')   # this notebook lies in its run folder\ncohort_summary(run)")
+    cells = [("markdown", f"# bonemets report: {Path(run).resolve().name}\n\nBefore you believe a number:\n\n{warned}"), ("code", setup)]
+    for title, name, code in _CELLS:
+        if title: cells.append(("markdown", f"## {title}" + f"\n\n`{name}` of `bonemets.report`."*bool(name)))
+        cells.append(("code", code.format(threshold=threshold, n_boot=n_boot, seed=seed)))
+    return cells
+
+# %% ../nbs/40_report.ipynb #c46a9e69
 def _cards(run, evaluation):
     "The numbers at the head of the report."
     c = cohort_summary(run)
@@ -552,8 +772,8 @@ def _cards(run, evaluation):
     return [(_count(v), labels.get(k, k)) for k, v in c.items()] + [(evaluation.kind, "predictions")]
 
 def _sections(run, evaluation, threshold, n_boot, seed):
-    sections = [_detection_section(run, evaluation, threshold, n_boot, seed), _segmentation_section(run, evaluation, n_boot, seed),
-                _lesion_section(run), _radiomics_section(run), _patient_section(run), _training_section(run),
+    sections = [_cohort_section(run, evaluation), _detection_section(run, evaluation, threshold, n_boot, seed), _segmentation_section(run, evaluation, n_boot, seed),
+                _lesion_section(run, n_boot, seed), _radiomics_section(run), _patient_section(run), _training_section(run),
                 dict(title="Limits", blocks=[dict(kind="list", items=limits(run))]), _provenance_section(run)]
     return [s | dict(blocks=[b for b in s["blocks"] if b]) for s in sections]
 
@@ -579,7 +799,12 @@ def build_report(
     threshold: float | None = None, # a slice is called positive from this probability on; None: chosen on patients that are not scored
     n_boot: int = 2000, # patient resamples behind each interval
     seed: int = 0, # of the resampling
+    notebook: bool = True, # whether to write `report.ipynb` too
 ) -> Path: # RUN/report.html
-    "Write `tables/*.csv`, `figures/*.png` and `report.html` of a run. Raises FileNotFoundError where `run` is no run folder."
+    "Write `tables/*.csv`, `figures/*.png` and `*.svg`, model cards, `report.html` and `report.ipynb` of a run. Raises FileNotFoundError where `run` is no run folder."
     run = Path(run)
-    return write_text(render_report(run, threshold, n_boot, seed), run/"report.html")
+    html = render_report(run, threshold, n_boot, seed)
+    write_cards(run)
+    path = write_text(html, run/"report.html")
+    if notebook: build_notebook(report_cells(run, threshold, n_boot, seed), run/"report.ipynb")
+    return path

@@ -6,9 +6,11 @@
 __all__ = ['STUDY_PRESETS', 'StudySettings', 'make_settings', 'read_settings', 'checked_cohort', 'sound_cases', 'study_splits',
            'pixel_for', 'judges', 'cases_to_score', 'load_folds', 'run_study', 'study_status', 'run_demo']
 
-# %% ../nbs/41_run.ipynb #3bd2f081
-import os, shutil, sys, time, tomllib
+# %% ../nbs/41_run.ipynb #cf10c7bc
+import os, shutil, sys, time, tomllib, warnings
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,17 +18,19 @@ import numpy as np
 import pandas as pd
 
 from . import __version__
+from .analysis import analyse_cohort, feature_agreement, save_analysis
 from .cohort import check_cohort, check_splits, read_cohort, read_splits, split_patients, write_splits
 from .core import BonemetsError, CohortError, MissingDependency, content_hash, hold_folder, read_json, read_table, write_json, write_table
-from .detect import ARCHS, Detector, detect_cases, train_detector
-from .measure import measure_lesions, measure_radiomics, score_case
+from .detect import ARCHS, Detector, detect_cases, feature_cell, train_detector
+from .explain import body_mask, gradcam, heat_scores, heat_summary
 from .networks import NETWORKS
 from .nnunet import _free_gb, BUDGET, CONFIGURATIONS, PLANNERS, export_dataset, out_of_fold, plan, predict_nnunet, train_nnunet
-from .parallel import count_workers, map_cases
+from .parallel import count_workers, map_cases, use_cluster
 from .phantom import make_cohort
 from .report import build_report
-from .segment import Segmenter, join_folds, predict_cases, train_segmenter
+from .segment import Segmenter, SegmenterEnsemble, join_folds, predict_cases, train_segmenter
 from .slices import build_store, open_store, source_key
+from .stats import FewPatientsWarning
 from .stages import Stage, did_you_mean, environment, read_manifest, run_stages, stage_table
 from .train import Recipe, make_recipe
 from .volume import read_header
@@ -197,7 +201,7 @@ def cases_to_score(
     "The cases that the tables are about: the test set, or all of them out of fold."
     return list(splits["test"]) if splits["evaluation"] == "test" else [c for f in splits["folds"] for c in f["val"]]
 
-# %% ../nbs/41_run.ipynb #7059e04f
+# %% ../nbs/41_run.ipynb #79f2591e
 @dataclass
 class _Study:
     "A study while it is looked at or run."
@@ -207,6 +211,7 @@ class _Study:
     settings: StudySettings # the settings
     workers: int | None = None # processes for reading and measuring
     progress: bool = False # whether to show training progress
+    spread: bool = False # whether a cluster predicts, a case a task
 
     def __post_init__(self):
         c = self.cohort
@@ -222,7 +227,7 @@ class _Study:
     @property
     def store(self): return open_store(self.run/"slices")
 
-# %% ../nbs/41_run.ipynb #d7415ea7
+# %% ../nbs/41_run.ipynb #4b971fee
 def _first_stages(study):
     "Check, split, slices."
     run, cohort, s = study.run, study.cohort, study.settings
@@ -234,11 +239,11 @@ def _first_stages(study):
 def _new_splits(run, splits):
     "Remove what a study in this folder made from other splits, then write these. A folder in which no study has trained is left as it is: what lies there is not ours."
     trained = any(name.startswith("train ") for name in read_manifest(run)["stages"])
-    for name in ("models", "checkpoints", "detections", "predictions", "scores", "lesions", "radiomics", "nnunet"):
+    for name in ("models", "checkpoints", "detections", "predictions", "scores", "slice_scores", "lesions", "radiomics", "gradcam", "analysis", "nnunet"):
         if trained and (Path(run)/name).exists(): shutil.rmtree(Path(run)/name)
     return write_splits(splits, Path(run)/"splits.json")
 
-# %% ../nbs/41_run.ipynb #07c5c673
+# %% ../nbs/41_run.ipynb #e5abd71d
 def _train_fold(study, name, train, recipe, k):
     "Train a fold of a model into `models/<name>/fold<k>`, or go on with it from checkpoints in a folder whose name tells all that decides the training."
     splits, store = study.splits, study.store
@@ -257,9 +262,9 @@ def _model_stages(study, name, kind):
         outputs = lambda folder=folder: [f"{folder}/model.safetensors", f"{folder}/config.json"]
         trained.append(Stage(f"train {name} fold {k + 1} of {n}", kind, (s.preset, recipe), lambda k=k: _train_fold(study, name, train, recipe, k), outputs, needs=("split", "slices"), says=says))
     needs = tuple(t.name for t in trained)
-    if kind == "detect": return [*trained, Stage(f"detect {name}", kind, None, lambda: _detect_study(run, study.store, study.splits, name), lambda: [f"detections/{name}.parquet"], needs=needs)]
+    if kind == "detect": return [*trained, Stage(f"detect {name}", kind, None, lambda: _detect_study(run, study.splits, name), lambda: [f"detections/{name}.parquet"], needs=needs)]
     masks = lambda: [f"predictions/{name}/{c}.nii.gz" for c in study.scored]
-    return [*trained, Stage(f"segment {name}", kind, _MASKS, lambda: _segment_study(run, study.cohort, study.store, study.splits, name), masks, needs=needs)]
+    return [*trained, Stage(f"segment {name}", kind, _MASKS, lambda: _segment_study(run, study.cohort, study.store, study.splits, name, study.spread), masks, needs=needs)]
 
 # %% ../nbs/41_run.ipynb #216b4115
 def load_folds(
@@ -271,22 +276,29 @@ def load_folds(
     "The trained models of all folds."
     return [kind.load(run/"models"/name/f"fold{k}") for k in range(len(splits["folds"]))]
 
-# %% ../nbs/41_run.ipynb #7d4c1868
+# %% ../nbs/41_run.ipynb #e46527b2
 def _detect_study(
     run: Path, # the run folder
-    store, # the slice store
     splits: dict, # the splits
     name: str, # name of the detector
 ) -> Path: # `detections/<name>.parquet`
     "Slice probabilities for the cases to score, each from the models that never saw it."
-    models, tables = load_folds(run, name, Detector, splits), []
-    for case in cases_to_score(splits):
-        found = [detect_cases(models[k], store, [case]) for k in judges(case, splits)]
-        fold = judges(case, splits)[0] if case not in splits["test"] else -1
-        tables.append(found[0].assign(probability=np.mean([f.probability for f in found], axis=0), fold=fold))
-    return write_table(pd.concat(tables, ignore_index=True), run/"detections"/f"{name}.parquet")
+    jobs = {c: dict(run=str(run.resolve()), name=name, case=c) for c in cases_to_score(splits)}
+    found = map_cases(_detect_case, jobs, workers=1, desc=f"detect {name}", raise_errors=True).results     # one process, or a cluster's
+    return write_table(pd.concat(found.values(), ignore_index=True), run/"detections"/f"{name}.parquet")
 
-# %% ../nbs/41_run.ipynb #e519dfef
+def _detect_case(run, name, case):
+    "Slice probabilities of one case: the mean of the models that never saw it."
+    run = Path(run)
+    splits, store = read_splits(run/"splits.json"), open_store(run/"slices")
+    models = [_open_model(Detector, str(folder), read_json(folder/"config.json")["weights"]) for folder in (run/"models"/name/f"fold{k}" for k in judges(case, splits))]
+    found = [detect_cases(m, store, [case]) for m in models]
+    return found[0].assign(probability=np.mean([f.probability for f in found], axis=0), fold=judges(case, splits)[0] if case not in splits["test"] else -1)
+
+@lru_cache(maxsize=16)
+def _open_model(kind, folder, weights): return kind.load(folder)          # one that was trained anew has other weights, and is opened anew
+
+# %% ../nbs/41_run.ipynb #749119bc
 _MASKS = 2 # raise it when the rule from probabilities to masks changes: they are then made anew
 
 def _segment_study(
@@ -295,11 +307,20 @@ def _segment_study(
     store, # the slice store
     splits: dict, # the splits
     name: str, # name of the segmenter
-) -> list: # paths of the masks
+    spread: bool = False, # whether each case is a task of its own, for a cluster
+):  # nothing
     "Masks for the cases to score, in `predictions/<name>`, in each CT's own geometry."
     ensemble = join_folds(load_folds(run, name, Segmenter, splits), store, splits)
     ensemble.save(run/"models"/name, weights=False)
-    return list(predict_cases(ensemble, cohort[cohort.case.isin(cases_to_score(splits))], run/"predictions"/name, progress=False).values())
+    cohort, run = cohort[cohort.case.isin(cases_to_score(splits))], run.resolve()
+    if not spread: return predict_cases(ensemble, cohort, run/"predictions"/name, progress=False)
+    jobs = {r["case"]: dict(run=str(run), name=name, row=r) for r in cohort[["patient", "case", "image"]].to_dict("records")}
+    map_cases(_segment_case, jobs, desc=f"segment {name}", raise_errors=True)
+
+def _segment_case(run, name, row):
+    "The mask of one case, by the ensemble that lies in the run folder."
+    folder = Path(run)/"models"/name
+    predict_cases(_open_model(SegmenterEnsemble, str(folder), content_hash(read_json(folder/"ensemble.json"))), pd.DataFrame([row]), Path(run)/"predictions"/name, progress=False)
 
 # %% ../nbs/41_run.ipynb #ed6b4b35
 def _nnunet_folder(study):
@@ -355,66 +376,81 @@ def _segment_nnunet(study):
     if study.splits["evaluation"] != "test": return out_of_fold(folder, study.cohort, study.settings.nnunet, planner=planner, out=out)
     return predict_nnunet(folder, study.cohort[study.cohort.case.isin(study.scored)], out, study.settings.nnunet, planner=planner, workers=study.workers, progress=study.progress)
 
-# %% ../nbs/41_run.ipynb #a1188e98
-def _collect(
-    results: dict, # {case: DataFrame or dict}
-    cohort: pd.DataFrame, # the cohort
-) -> pd.DataFrame: # all cases' rows with patient and case in front
-    "Join per-case results into one table."
-    patient = cohort.set_index("case").patient
-    tables = [pd.DataFrame([r]) if isinstance(r, dict) else r for r in results.values()]
-    filled = [t.assign(patient=patient[c], case=c) for c, t in zip(results, tables)]
-    table = pd.concat([t for t in filled if len(t)] or filled[:1], ignore_index=True)
-    return table[["patient", "case", *(c for c in table.columns if c not in ("patient", "case"))]]
+# %% ../nbs/41_run.ipynb #65a85dd8
+def _have_gradcam(): return find_spec("pytorch_grad_cam") is not None
 
-# %% ../nbs/41_run.ipynb #4f105c29
-def _measure_study(
-    run: Path, # the run folder
-    cohort: pd.DataFrame, # the cohort
-    splits: dict, # the splits
-    method: str, # name of the segmenter
-    radiomics: bool, # whether to extract features
-    workers: int | None = None, # processes
-):  # nothing
-    "Scores of the cases to score; lesion tables and radiomics of them, and of the truth of all cases, into `scores/`, `lesions/` and `radiomics/`."
-    whole, scored = cohort.set_index("case"), cases_to_score(splits)
-    pred = {c: str(run/"predictions"/method/f"{c}.nii.gz") for c in scored}
-    each = lambda fn, items, what: _collect(map_cases(fn, items, workers=workers, desc=what, raise_errors=True).results, cohort)
-    scores = each(score_case, {c: (whole["mask"][c], pred[c]) for c in scored}, f"score {method}")
-    scores.insert(2, "fold", [judges(c, splits)[0] if c not in splits["test"] else -1 for c in scores.case])
-    write_table(scores, run/"scores"/f"{method}.parquet")
-    first_order = dict(feature_classes="firstorder") # as the report says
-    for name, masks in (("truth", dict(whole["mask"])), (method, pred)):
-        bones = {c: whole.bones[c] if "bones" in whole else "" for c in masks}
-        write_table(each(measure_lesions, {c: (whole.image[c], m, bones[c]) for c, m in masks.items()}, f"lesions {name}"), run/"lesions"/f"{name}.parquet")
-        if radiomics: write_table(each(measure_radiomics, {c: first_order | dict(image=whole.image[c], mask=m) for c, m in masks.items()}, f"radiomics {name}"), run/"radiomics"/f"{name}.parquet")
+def _slices_to_explain(store, scored):
+    "The slice with most lesion of each scored case, in the cases' order."
+    rows = store.index[store.index.case.isin(scored) & (store.index.lesion_mm2 > 0)]
+    best = rows.loc[rows.groupby("case").lesion_mm2.idxmax(), ["patient", "case", "z", "lesion_mm2"]]
+    return best.set_index("case").loc[[c for c in scored if c in set(best.case)]].reset_index()
 
-# %% ../nbs/41_run.ipynb #63d8f2d4
+def _explain_slice(detector, store, case, z):
+    "Probability, heat (S, S) and the scores of the heat in one slice."
+    hu, at = store.hu(case), [int(z)]
+    heat = gradcam(detector, hu, rows=at)
+    return float(detector.probabilities(hu, rows=np.array(at))[0]), heat[0], heat_scores(heat, store.masks(case)[at], body_mask(hu[at]), feature_cell(detector.net))
+
+def _explain_study(run, store, splits, names):
+    "Write gradcam/: `slices.parquet`, `hu.npy`, `masks.npy`, a `<name>.npy` a detector, `summary.parquet`."
+    slices, folder, scores = _slices_to_explain(store, cases_to_score(splits)), run/"gradcam", {}
+    where = list(zip(slices.case, slices.z))
+    stack = lambda planes, kind: np.stack(planes).astype(kind) if planes else np.zeros((0, store.size, store.size), kind)
+    arrays = dict(hu=stack([store.hu(c)[z] for c, z in where], np.int16), masks=stack([store.masks(c)[z] for c, z in where], np.uint8))
+    for name in names:
+        models = load_folds(run, name, Detector, splits)
+        found = [_explain_slice(models[judges(c, splits)[0]], store, c, z) for c, z in where]
+        slices[name], arrays[name] = [p for p, _, _ in found], stack([h for _, h, _ in found], np.float16)
+        scores[name] = pd.concat([s.assign(patient=p, case=c, z=z) for (_, _, s), p, c, z in zip(found, slices.patient, slices.case, slices.z)]) if found else pd.DataFrame()
+    for name, array in arrays.items():
+        with atomic_write(folder/f"{name}.npy") as tmp, open(tmp, "wb") as f: np.save(f, array, allow_pickle=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewPatientsWarning)               # the table says how many there are
+        write_table(heat_summary(scores) if where else pd.DataFrame(dict(detector=names)), folder/"summary.parquet")
+    write_table(slices.assign(pixel_mm=store.pixel_mm), folder/"slices.parquet")
+
+def _explain_stage(study):
+    names = study.settings.detectors
+    files = ["gradcam/slices.parquet", "gradcam/summary.parquet", *(f"gradcam/{n}.npy" for n in ("hu", "masks", *names))]
+    return Stage("explain", "explain", names, lambda: _explain_study(study.run, study.store, study.splits, names), lambda: files, needs=tuple(f"detect {n}" for n in names))
+
+# %% ../nbs/41_run.ipynb #4717873d
+def _measure_study(study, methods, radiomics):
+    "Scores, lesions, universe and features of the methods into a run folder."
+    run, splits = study.run, study.splits
+    masks = {m: {c: str((run/"predictions"/m/f"{c}.nii.gz").resolve()) for c in study.scored} for m in methods}
+    tables = analyse_cohort(study.cohort, masks, run/"analysis", "paper" if radiomics else None, study.workers)
+    save_analysis(tables, run, {c: judges(c, splits)[0] if c not in splits["test"] else -1 for c in study.scored})
+
 def _have_radiomics():
     "Whether pyradiomics is there; a study without it goes on, and its report says so."
     return find_spec("radiomics") is not None
 
-def _measure_stage(study, method, needs):
-    "Scores, lesions and features of a method."
-    run, radiomics = study.run, _have_radiomics()
-    tables = [f"scores/{method}.parquet", *(f"{t}/{m}.parquet" for t in ["lesions", *["radiomics"]*radiomics] for m in ("truth", method))]
-    return Stage(f"measure {method}", "measure", (study.bones, radiomics), lambda: _measure_study(run, study.cohort, study.splits, method, radiomics, study.workers), lambda: tables, needs=(needs,))
+def _measure_stages(study, methods):
+    "Measure all methods together, as lesions are matched across them; then the agreement of their features."
+    run, radiomics = study.run, _have_radiomics() and bool(methods)
+    lesions = [f"lesions/{m}.parquet" for m in ("truth", *methods, *["universe"]*bool(methods))]
+    tables = [*lesions, *(f"{kind}/{m}.parquet" for kind in ("scores", "slice_scores") for m in methods), *(f"radiomics/{m}.parquet" for m in ("truth", *methods) if radiomics)]
+    needs = ("check", "split", *(f"segment {m}" for m in methods))
+    stages = [Stage("measure", "measure", (methods, study.bones, radiomics), lambda: _measure_study(study, methods, radiomics), lambda: tables, needs=needs)]
+    if radiomics: stages.append(Stage("agree", "measure", None, lambda: feature_agreement(run), lambda: ["radiomics/icc.parquet", "radiomics/icc_features.parquet"], needs=("measure",)))
+    return stages
 
-# %% ../nbs/41_run.ipynb #78f320e8
+# %% ../nbs/41_run.ipynb #5bf79478
 _REPORT = ["report.html", *(f"tables/{t}.csv" for t in ("table1_detection", "table2_segmentation", "patients", "training"))] # what every report leaves
 
 def _study_stages(
     study: _Study, # the run folder, the cohort, the settings
-) -> list: # `Stage`s: check, split, slices; detect, segment and nnunet with their trainings; measure; report
+) -> list: # `Stage`s: check, split, slices; detect, segment and nnunet with their trainings; explain; measure; report
     "All that a study does, in order."
-    s, methods = study.settings, []
-    stages = _first_stages(study)
+    s = study.settings
+    stages, methods = _first_stages(study), (*s.segmenters, *["nnunet"]*bool(s.nnunet))
     for name in s.detectors: stages += _model_stages(study, name, "detect")
-    detected = tuple(f"detect {name}" for name in s.detectors)
     for name in s.segmenters: stages += _model_stages(study, name, "segment")
     if s.nnunet: stages += _nnunet_stages(study)
-    for name in (*s.segmenters, *["nnunet"]*bool(s.nnunet)): methods.append(_measure_stage(study, name, f"segment {name}"))
-    return [*stages, *methods, Stage("report", "report", asdict(s), lambda: build_report(study.run), lambda: _REPORT, needs=(*detected, *(m.name for m in methods)))]
+    last = [*[_explain_stage(study)]*(bool(s.detectors) and _have_gradcam()), *_measure_stages(study, methods)]
+    needs = (*(f"detect {name}" for name in s.detectors), *(t.name for t in last))
+    return [*stages, *last, Stage("report", "report", asdict(s), lambda: build_report(study.run), lambda: _REPORT, needs=needs)]
 
 def _check_models(settings):
     "Make sure before hours are spent that every model can be built."
@@ -425,25 +461,27 @@ def _check_models(settings):
         raise MissingDependency("nnunetv2 is needed for nnU-Net and is not installed; install it with: pip install 'bonemets[nnunet]', or leave it out with nnunet=()")
     if not settings.detectors + settings.segmenters + settings.nnunet: raise ValueError("detectors, segmenters and nnunet are all empty; name a model")
 
-# %% ../nbs/41_run.ipynb #76ecf838
+# %% ../nbs/41_run.ipynb #bada8378
 def run_study(
     cohort_csv: str | Path, # the cohort table: columns patient, image, mask [, case, bones]
     out: str | Path, # the run folder; an existing one is continued
     preset: str = "quick", # `"demo"`, `"quick"` or `"paper"`
     workers: int | None = None, # processes for reading and measuring; None: all cores
     progress: bool | None = None, # whether to show training progress; None: on a terminal
-    only: tuple | None = None, # parts to do, of check, split, slices, detect, segment, nnunet, measure, report; None: all
+    only: tuple | None = None, # parts to do, of check, split, slices, detect, segment, nnunet, explain, measure, report; None: all
     until: str | None = None, # the last part to do; None: to the end
     skip_bad: bool = False, # whether cases whose files are not fit are left out, and named in the report, rather than stop the study
+    scheduler=None, # address of a Dask scheduler, or a `distributed.Client`, whose workers see the same folders: they check, prepare, predict and measure; None: this machine
     **settings, # fields of `StudySettings` that override the preset
 ) -> Path: # path of `report.html`, which `only` and `until` may leave undone
     "Run a whole study, or go on with one. Errors as `make_settings`, `checked_cohort` and `run_stages`; BonemetsError where another process is at work in the folder."
     settings, run, cohort = make_settings(preset, **settings), Path(out), read_cohort(cohort_csv)
     _check_models(settings)
-    with hold_folder(run):
+    with hold_folder(run), nullcontext() if scheduler is None else use_cluster(scheduler):
         if skip_bad: cohort = sound_cases(cohort, run, workers)
         else: (run/"left_out.json").unlink(missing_ok=True)
-        study = _Study(run, Path(cohort_csv), cohort, settings, workers, sys.stdout.isatty() if progress is None else progress)
+        study = _Study(run, Path(cohort_csv), cohort, settings, workers, sys.stdout.isatty() if progress is None else progress, scheduler is not None)
+        if settings.detectors and not _have_gradcam(): print("Grad-CAM: skipped, grad-cam is not installed; install it with: pip install 'bonemets[explain]'")
         if not _have_radiomics(): print("radiomics: skipped, pyradiomics is not installed; `bonemets doctor` says how to build it")
         write_json({**read_manifest(run), **environment(), "seed": settings.seed, "data": study.data}, run/"manifest.json")
         write_json(asdict(settings), run/"config.json")
@@ -463,7 +501,7 @@ def study_status(
     for k, v in changes.items(): settings[k] = settings[k] | v if isinstance(settings.get(k), dict) and isinstance(v, dict) else v
     return stage_table(run, _study_stages(_Study(run, None, read_table(run/"cohort.parquet"), make_settings(**settings))))
 
-# %% ../nbs/41_run.ipynb #7cfc6d07
+# %% ../nbs/41_run.ipynb #c6a090fb
 def run_demo(
     out: str | Path = "runs/demo", # the run folder; the phantoms go into its `cohort`
     n_patients: int = 10, # number of phantoms
@@ -471,8 +509,10 @@ def run_demo(
     shape: tuple = (64, 96, 96), # of each CT, (z, y, x)
     spacing_mm: tuple = (8, 4, 4), # its voxels, (z, y, x), mm
     preset: str = "demo", # the study's preset
+    scheduler=None, # as `run_study`
     **settings, # as `run_study`
 ) -> Path: # path of `report.html`
     "Make a cohort of phantoms and run a study on it."
-    csv = make_cohort(Path(out)/"cohort", n_patients=n_patients, seed=seed, shape=shape, spacing_mm=spacing_mm)
-    return run_study(csv, out, preset=preset, seed=seed, **settings)
+    with nullcontext() if scheduler is None else use_cluster(scheduler):
+        csv = make_cohort(Path(out)/"cohort", n_patients=n_patients, seed=seed, shape=shape, spacing_mm=spacing_mm)
+    return run_study(csv, out, preset=preset, seed=seed, scheduler=scheduler, **settings)
