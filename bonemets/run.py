@@ -6,7 +6,7 @@
 __all__ = ['STUDY_PRESETS', 'StudySettings', 'make_settings', 'read_settings', 'checked_cohort', 'sound_cases', 'study_splits',
            'pixel_for', 'judges', 'cases_to_score', 'load_folds', 'run_study', 'study_status', 'run_demo']
 
-# %% ../nbs/41_run.ipynb #cf10c7bc
+# %% ../nbs/41_run.ipynb #e0b592c8
 import os, shutil, sys, time, tomllib, warnings
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
@@ -20,7 +20,7 @@ import pandas as pd
 from . import __version__
 from .analysis import analyse_cohort, feature_agreement, save_analysis
 from .cohort import check_cohort, check_splits, read_cohort, read_splits, split_patients, write_splits
-from .core import BonemetsError, CohortError, MissingDependency, content_hash, hold_folder, read_json, read_table, write_json, write_table
+from .core import BonemetsError, CohortError, MissingDependency, atomic_write, content_hash, hold_folder, read_json, read_table, write_json, write_table
 from .detect import ARCHS, Detector, detect_cases, feature_cell, train_detector
 from .explain import body_mask, gradcam, heat_scores, heat_summary
 from .networks import NETWORKS
