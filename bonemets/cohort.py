@@ -54,7 +54,7 @@ def _check_unique(table, source):
             raise CohortError(f"{source}, {_where(table, i, source)}: case {case!r} stands already on {_where(table, first, source)}"
                               f" (capitals don't count); give each scan a name of its own in the column case")
 
-# %% ../nbs/05_cohort.ipynb #a58bc071
+# %% ../nbs/05_cohort.ipynb #4929ac73
 def _check_table(table, source="cohort", require_mask=True):
     "Refuse a table of cases that is not one."
     if not isinstance(table, pd.DataFrame): raise TypeError(f"cohort must be a DataFrame as read_cohort gives it, got {type(table).__name__}")
@@ -116,7 +116,7 @@ def read_cohort(
     _check_columns(table, csv.name, ("patient", "image", "mask"))
     if "case" not in table: table = table.assign(case=table["patient"])
     _check_table(table, csv.name, require_mask)
-    whole = {c: [_whole_path(p, source) for p in table[c]] for c in _PATH_COLUMNS if c in table}
+    whole = {c: [_whole_path(p, source if is_remote(source) else csv) for p in table[c]] for c in _PATH_COLUMNS if c in table}
     return _with_copies(_order(table.assign(**whole)), whole, **how)
 
 # %% ../nbs/05_cohort.ipynb #073d12c3

@@ -56,7 +56,7 @@ def url_beside(
     if joined.split("/")[0] != root: raise ValueError(f"path must stay on {scheme}://{root}, got {path!r} beside {_shown(_text(url))}")
     return f"{scheme}://{joined}" + "/" * path.endswith("/")
 
-# %% ../nbs/00a_remote.ipynb #03e4de72
+# %% ../nbs/00a_remote.ipynb #1667f4b3
 _CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; FSSPEC_S3_ANON=true for a public bucket; FSSPEC_S3_ENDPOINT_URL where the store is not Amazon's",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS, or FSSPEC_GS_TOKEN=anon for a public bucket"}
@@ -67,11 +67,16 @@ def _causes(error):
         yield error
         error = error.__cause__
 
+def _status(error):
+    "The HTTP status in an exception or its causes, under the names that aiohttp, azure and gcsfs have for it; None where there is none."
+    found = (getattr(e, name, None) for e in _causes(error) for name in ("status", "status_code", "code"))
+    return next((s for s in found if isinstance(s, int)), None)
+
 def _kind(error, scheme):
     "locked, missing or other: what an exception of a store is about."
-    status = next((e.status for e in _causes(error) if isinstance(getattr(e, "status", None), int)), None)
+    status = _status(error)
     named = any(re.search("Credential|Token|Authenti|Refresh", type(e).__name__) for e in _causes(error))      # botocore's, google.auth's, azure's
-    if status in (401, 403) or isinstance(error, PermissionError) or named: return "locked"
+    if status in (401, 403) or isinstance(error, PermissionError) or named or str(error).startswith("Forbidden"): return "locked"
     gone = isinstance(error, FileNotFoundError) and not (scheme.startswith("http") and error.__cause__)
     return "missing" if status in (404, 410) or gone else "other"
 
@@ -86,16 +91,16 @@ def _translated(error, url):
     text = re.sub(r"\?[^\s'\")]*", "", str(error)).split("\n")[0][:300]
     return BonemetsError(f"{shown} could not be copied ({type(error).__name__}: {text}); try again, what is here already is kept")
 
-# %% ../nbs/00a_remote.ipynb #c2096d5b
+# %% ../nbs/00a_remote.ipynb #b1ff8beb
 @contextlib.contextmanager
-def _store_errors(url):
+def _store_errors(url, cache=None):
     "Exceptions of a store made plain; ours, and those of the disk that the cache lies on, pass as they are."
     try: yield
     except BonemetsError: raise
-    except OSError as e:
-        if e.filename is not None or e.errno == errno.ENOSPC: raise       # a store's has no file name
+    except Exception as e:
+        local = isinstance(e, OSError) and (e.errno == errno.ENOSPC or cache is not None and str(e.filename or "").startswith(str(cache)))
+        if local: raise
         raise _translated(e, url) from None
-    except Exception as e: raise _translated(e, url) from None
 
 def _store(url, options=None):
     "(file system, path in it) of a URL."
@@ -107,10 +112,11 @@ def _store(url, options=None):
         raise MissingDependency(f"{scheme}:// needs a library that could not be imported ({e}); install it with: pip install {package}") from None
     except ValueError as e:
         if "not known" not in str(e): raise _translated(e, url) from None
-        raise BonemetsError(f"{scheme}:// is no kind of store that fsspec knows, in {_shown(url)}; use s3://, gs://, az://, https:// or another of its protocols") from None
+        raise BonemetsError(f"{scheme}:// is no kind of store that fsspec knows, in {_shown(url)}; use s3://, gs://, https:// or another of its protocols") from None
 
-# %% ../nbs/00a_remote.ipynb #26128f54
-_VERSION_FIELDS = ("ETag", "etag", "md5", "md5Hash", "Content-MD5", "content_md5", "Digest", "crc32c", "generation", "LastModified", "Last-Modified", "last_modified", "updated", "modified", "mtime", "created")
+# %% ../nbs/00a_remote.ipynb #4735aa85
+_VERSION_FIELDS = ("ETag", "etag", "md5", "md5Hash", "Content-MD5", "content_md5", "Digest", "crc32c", "generation",
+                   "LastModified", "Last-Modified", "last_modified", "updated", "modified", "mtime", "created")
 
 @dataclass(frozen=True)
 class _Piece:
@@ -126,7 +132,7 @@ def _piece(info, name, path=None):
     told = tuple((k, str(info[k])) for k in _VERSION_FIELDS if info.get(k))
     return _Piece(name, path or info["name"], info.get("size"), (*told, info.get("size")) if told else ())
 
-# %% ../nbs/00a_remote.ipynb #bd6d47b8
+# %% ../nbs/00a_remote.ipynb #d13f8a69
 _COMPANION = {".mhd": rb"ElementDataFile\s*=\s*([^\r\n]+)", ".nhdr": rb"(?im)^data ?file:\s*([^\r\n]+)"}
 _HEAD_BYTES = 1 << 16      # a header is far shorter
 
@@ -147,17 +153,23 @@ def _one_object(fs, path, url, info):
     beside = path.split("?")[0].rsplit("/", 1)[0] + "/" + other
     with _store_errors(_shown(url).rsplit("/", 1)[0] + "/" + other): return [*pieces, _piece(fs.info(beside), other, beside)]
 
+def _look_anew(fs):
+    "What makes a file system ask its store rather than remember a listing; S3's would stumble over threads that clear its memory meanwhile."
+    if "s3" in fs.protocol: return {"refresh": True}
+    fs.invalidate_cache()
+    return {}
+
 def _folder(fs, path, url):
     "The pieces of a folder: the objects directly in it."
-    if url.startswith("http"): raise BonemetsError(f"{_shown(url)} must name one file, as HTTP has no folders; pack the series into one file (.nii.gz), or name it on an object store")
-    inside = [i for i in fs.ls(path, detail=True) if i["type"] != "directory" and i["name"].rstrip("/") != path.rstrip("/")]
+    if url.split("://")[0] in ("http", "https"):
+        raise BonemetsError(f"{_shown(url)} must name one file, as HTTP has no folders; pack the series into one file (.nii.gz), or name it on an object store")
+    inside = [i for i in fs.ls(path, detail=True, **_look_anew(fs)) if i["type"] != "directory" and i["name"].rstrip("/") != path.rstrip("/")]
     if not inside: raise FileNotFoundError(path)
     return sorted((_piece(i, f"{_name(url)}/{i['name'].rsplit('/', 1)[-1]}") for i in inside), key=lambda p: p.name)
 
 def _pieces(fs, path, url):
     "All that has to be copied for a URL, as the store has it now."
-    fs.invalidate_cache()                                        # fsspec remembers listings
-    info = None if url.endswith("/") else fs.info(path)
+    info = None if url.endswith("/") else fs.info(path, **_look_anew(fs))
     return _folder(fs, path, url) if info is None or info["type"] == "directory" else _one_object(fs, path, url, info)
 
 # %% ../nbs/00a_remote.ipynb #656f54a5
@@ -217,7 +229,7 @@ def _copy(fs, path, url, pieces, place, version):
     else: part.rename(place/version)
     return place/version
 
-# %% ../nbs/00a_remote.ipynb #30b0c0b7
+# %% ../nbs/00a_remote.ipynb #49c1cea6
 def fetch(
     url: str | Path, # one object, or the folder of a DICOM series, e.g. `s3://bucket/p1/ct.nii.gz`
     cache: str | Path | None = None, # see `cache_folder`
@@ -226,8 +238,9 @@ def fetch(
     "Copy a remote file or series into the cache, unless it is there. Raises FileNotFoundError, BonemetsError (locked, broken off), MissingDependency."
     from filelock import FileLock
     url = _checked(url)
-    place = cache_folder(cache)/content_hash(_shown(url))
-    with _store_errors(url):
+    cache = cache_folder(cache)
+    place = cache/content_hash(_shown(url))
+    with _store_errors(url, cache):
         fs, path = _store(url, storage_options)
         pieces = _pieces(fs, path, url)
         version = content_hash(url.partition("?")[2], [[p.name, *map(str, p.version)] for p in pieces])
