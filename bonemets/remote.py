@@ -56,7 +56,7 @@ def url_beside(
     if joined.split("/")[0] != root: raise ValueError(f"path must stay on {scheme}://{root}, got {path!r} beside {_shown(_text(url))}")
     return f"{scheme}://{joined}" + "/" * path.endswith("/")
 
-# %% ../nbs/00a_remote.ipynb #1667f4b3
+# %% ../nbs/00a_remote.ipynb #46b7be0e
 _CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; FSSPEC_S3_ANON=true for a public bucket; FSSPEC_S3_ENDPOINT_URL where the store is not Amazon's",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS, or FSSPEC_GS_TOKEN=anon for a public bucket"}
@@ -88,8 +88,9 @@ def _translated(error, url):
     if kind == "locked":
         how = _CREDENTIALS.get(scheme, f"FSSPEC_{scheme.upper()}_… as fsspec's documentation has it")
         return BonemetsError(f"{shown} may not be read: no credentials came along, or they don't allow it; give them in the environment, not in the URL ({how})")
-    text = re.sub(r"\?[^\s'\")]*", "", str(error)).split("\n")[0][:300]
-    return BonemetsError(f"{shown} could not be copied ({type(error).__name__}: {text}); try again, what is here already is kept")
+    first = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
+    text = re.sub(r"\?[^\s'\")]*", "", str(first)).split("\n")[0][:300]
+    return BonemetsError(f"{shown} could not be copied ({type(first).__name__}: {text}); try again, what is here already is kept")
 
 # %% ../nbs/00a_remote.ipynb #b1ff8beb
 @contextlib.contextmanager
