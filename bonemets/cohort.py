@@ -6,7 +6,7 @@
 __all__ = ['read_cohort', 'write_cohort', 'scan_cohort', 'check_cohort', 'findings_text', 'lesion_burden', 'LeakageWarning',
            'split_patients', 'check_splits', 'split_slices', 'write_splits', 'read_splits', 'write_nnunet_splits']
 
-# %% ../nbs/05_cohort.ipynb #2bb62050
+# %% ../nbs/05_cohort.ipynb #f46ee5d0
 import os, re, warnings
 from csv import reader
 from pathlib import Path
@@ -17,6 +17,7 @@ import pandas as pd
 from .bones import read_bones
 from .core import CohortError, atomic_write, content_hash, make_rng, read_json, write_json
 from .parallel import map_cases
+from .remote import fetch_all, is_remote, local_only, local_path, url_beside
 from .volume import compare_grids, read_header, read_mask, read_volume
 
 # %% ../nbs/05_cohort.ipynb #ab36ddf7
@@ -53,7 +54,7 @@ def _check_unique(table, source):
             raise CohortError(f"{source}, {_where(table, i, source)}: case {case!r} stands already on {_where(table, first, source)}"
                               f" (capitals don't count); give each scan a name of its own in the column case")
 
-# %% ../nbs/05_cohort.ipynb #e39bc2ea
+# %% ../nbs/05_cohort.ipynb #4929ac73
 def _check_table(table, source="cohort", require_mask=True):
     "Refuse a table of cases that is not one."
     if not isinstance(table, pd.DataFrame): raise TypeError(f"cohort must be a DataFrame as read_cohort gives it, got {type(table).__name__}")
@@ -86,12 +87,28 @@ def _read_csv(csv):
                                   "or put a path that holds a comma in quotes") from e
             raise CohortError(f"{csv.name} is not a CSV with commas in UTF-8 ({e}); save it as such") from e
 
+def _whole_path(path, csv):
+    "An entry of a path column, absolute; a relative one is seen from the table."
+    if not path or is_remote(path): return path
+    path = str(local_path(path))
+    return url_beside(csv, path) if is_remote(csv) and not os.path.isabs(path) else os.path.abspath(path if is_remote(csv) else Path(csv).parent/path)
+
+def _with_copies(table, columns, **how):
+    "The table with local copies in place of URLs."
+    urls = {(i, c): url for c in columns for i, url in table[c].items() if is_remote(url)}
+    copies = fetch_all({f"case {table.at[i, 'case']}, {c}": url for (i, c), url in urls.items()}, **how) if urls else {}
+    for (i, c), copy in zip(urls, copies.values()): table.at[i, c] = str(copy)
+    return table
+
 def read_cohort(
-    csv: str | Path, # columns patient, image, mask[, case, bones, timepoint, …]; paths relative to it, or absolute
+    csv: str | Path, # columns patient, image, mask[, case, bones, timepoint, …]; paths relative to it, absolute, or URLs; it may be a URL itself
     require_mask: bool = True, # whether every case must name a mask; False: `mask` may be empty or absent, for CTs to predict
+    cache: str | Path | None = None, # where copies of remote files lie; None: `BONEMETS_CACHE`, else `~/.cache/bonemets`
+    storage_options: dict | None = None, # what fsspec's file system takes for remote files; None: from the environment and fsspec's configuration
 ):  # DataFrame: patient, case, image, mask[, bones, timepoint, …], all strings; paths absolute; "" where optional ones are empty
-    "Read a table of cases. Raises FileNotFoundError, or CohortError naming line and column of a missing value, bad name or duplicate case."
-    csv = Path(csv)
+    "Read a table of cases. Raises FileNotFoundError, CohortError naming line and column of what is missing, bad or there twice, BonemetsError for remote files."
+    source, how = csv, dict(cache=cache, storage_options=storage_options)
+    csv = Path(local_path(csv, **how))
     if not csv.is_file(): raise FileNotFoundError(f"there is no table of cases at {csv}; make one with scan_cohort and write_cohort, or by hand")
     table = _read_csv(csv).rename(columns=str.strip).fillna("").apply(lambda column: column.str.strip())
     table = table[(table != "").any(axis=1)]
@@ -99,10 +116,10 @@ def read_cohort(
     _check_columns(table, csv.name, ("patient", "image", "mask"))
     if "case" not in table: table = table.assign(case=table["patient"])
     _check_table(table, csv.name, require_mask)
-    whole = {c: [os.path.abspath(csv.parent/p) if p else "" for p in table[c]] for c in _PATH_COLUMNS if c in table}
-    return _order(table.assign(**whole))
+    whole = {c: [_whole_path(p, source if is_remote(source) else csv) for p in table[c]] for c in _PATH_COLUMNS if c in table}
+    return _with_copies(_order(table.assign(**whole)), whole, **how)
 
-# %% ../nbs/05_cohort.ipynb #2b817c6e
+# %% ../nbs/05_cohort.ipynb #073d12c3
 def _relative(path, folder):
     "`path` as seen from `folder`, or as it is where there is no way (another drive)."
     if not path: return ""
@@ -114,7 +131,7 @@ def write_cohort(
     csv: str | Path, # where to; its folder is made if it is missing
 ) -> Path: # `csv`
     "Write a table of cases, its paths relative to the CSV. Raises CohortError for a table that `read_cohort` would refuse."
-    csv, table = Path(csv), _check_table(cohort, require_mask=False).copy()
+    csv, table = local_only(csv, "csv"), _check_table(cohort, require_mask=False).copy()
     for c in [c for c in _PATH_COLUMNS if c in table]: table[c] = [_relative(p, os.path.abspath(csv.parent)) for p in table[c]]
     with atomic_write(csv) as tmp: table.to_csv(tmp, index=False)
     return csv

@@ -7,8 +7,8 @@ __all__ = ['BonemetsError', 'GeometryError', 'VolumeError', 'CohortError', 'Miss
            'atomic_write', 'write_text', 'write_json', 'read_json', 'write_table', 'read_table', 'hold_folder',
            'is_held', 'content_hash', 'make_rng', 'seed_everything', 'test_data']
 
-# %% ../nbs/00_core.ipynb #e7c9019c
-import contextlib, hashlib, importlib, json, os, random, sys, tempfile
+# %% ../nbs/00_core.ipynb #4b81af54
+import contextlib, hashlib, importlib, json, os, random, sys, tempfile, threading
 from pathlib import Path
 
 import numpy as np
@@ -52,15 +52,18 @@ def pyradiomics_build(
     first = "python -m pip install 'bonemets[radiomics]' setuptools wheel versioneer" # what its build and its import need
     return f"no wheel for this Python, so it has to be built (a C compiler is needed){shim}", f"{first} && {build}"
 
-# %% ../nbs/00_core.ipynb #2fe52015
+# %% ../nbs/00_core.ipynb #ab63ce7d
 def _fsync(path):
     fd = os.open(path, os.O_RDONLY)
     try: os.fsync(fd)
     finally: os.close(fd)
 
+_umask_lock = threading.Lock()      # a umask is read by setting it: two threads at once would leave 0 behind
+
 def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
+    with _umask_lock:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@
 __all__ = ['AIR_HU', 'Header', 'Volume', 'to_sitk', 'to_canonical', 'read_header', 'read_volume', 'read_labels', 'read_mask',
            'compare_grids', 'check_pair', 'resample_like', 'write_volume', 'write_dicom_seg']
 
-# %% ../nbs/01_volume.ipynb #ac703137
+# %% ../nbs/01_volume.ipynb #ebac53b4
 import contextlib, gzip, itertools, logging, re, warnings, zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .core import GeometryError, VolumeError, atomic_write
+from .remote import local_only, local_path
 
 # %% ../nbs/01_volume.ipynb #33ecc931
 def _vector(x, name):
@@ -292,7 +293,7 @@ def _read_image(path):
     with _sitk_reads(path) as sitk: img = sitk.ReadImage(str(path))
     return sitk.GetArrayFromImage(img).reshape(head.shape), head, ()
 
-# %% ../nbs/01_volume.ipynb #68d58213
+# %% ../nbs/01_volume.ipynb #b0537e3d
 def _kind(path, series=None):
     "series, image or seg. Raises FileNotFoundError, or VolumeError where it is none of them."
     path = Path(path)
@@ -317,11 +318,11 @@ def _native_header(path, series=None):
     return _image_header(path) if kind == "image" else _seg_header(path)
 
 def read_header(
-    path: str | Path, # image file, DICOM folder or DICOM segmentation
+    path: str | Path, # image file, DICOM folder or DICOM segmentation; or the URL of one
     series: int | str | None = None, # for a DICOM folder: which series, see `read_volume`
 ) -> Header: # the header that reading `path` gives, in canonical LPS
     "Read where a volume lies without reading its voxels. Raises as `read_volume` does."
-    return _canonical_header(_native_header(path, series))
+    return _canonical_header(_native_header(local_path(path), series))
 
 # %% ../nbs/01_volume.ipynb #6763bb0b
 _log = logging.getLogger(__name__)
@@ -350,12 +351,13 @@ def _as_hu(array, path):
     _log.info("%s: %s", path, note)
     return _compact(np.maximum(array, AIR_HU)), (note,)
 
-# %% ../nbs/01_volume.ipynb #1a285a4f
+# %% ../nbs/01_volume.ipynb #d71988ec
 def read_volume(
-    path: str | Path, # NIfTI, NRRD or MetaImage file, or a folder with a DICOM series
+    path: str | Path, # NIfTI, NRRD or MetaImage file, or a folder with a DICOM series; or the URL of one (`s3://…`), see `bonemets.remote`
     series: int | str | None = None, # for a folder with several series: the number in the list that the error shows, or a SeriesInstanceUID
 ) -> Volume: # HU in canonical LPS; int16 where every HU is a whole number, else float32
     "Read a CT volume. Raises FileNotFoundError, VolumeError (unreadable, not 3D, NaN) or GeometryError (slices that make no grid)."
+    path = local_path(path)
     if _kind(path) == "seg":
         raise VolumeError(f"{path} must be a folder with a DICOM series or an image file, got one DICOM file; for a segmentation use read_mask")
     array, head, notes = _read_native(path, series)
@@ -400,18 +402,19 @@ def _read_labels(path, labels=None):
     array, head, notes = _read_seg(path, segments=labels) if _kind(path) == "seg" else _read_image(path)
     return _whole(array, path), head, notes
 
-# %% ../nbs/01_volume.ipynb #3c0b263f
+# %% ../nbs/01_volume.ipynb #92d71def
 def read_labels(
-    path: str | Path, # a label map: NIfTI, NRRD, MetaImage or DICOM segmentation (labels are its segment numbers)
+    path: str | Path, # a label map: NIfTI, NRRD, MetaImage or DICOM segmentation (labels are its segment numbers); or the URL of one
 ) -> Volume: # int32, 0 is background, canonical LPS
     "Read a label map, e.g. of bones. Raises FileNotFoundError, or VolumeError for values that are not whole or are negative."
-    return _volume(*_read_labels(path))
+    return _volume(*_read_labels(local_path(path)))
 
 def read_mask(
-    path: str | Path, # a mask: NIfTI, NRRD, MetaImage or DICOM segmentation
+    path: str | Path, # a mask: NIfTI, NRRD, MetaImage or DICOM segmentation; or the URL of one
     labels: int | tuple | None = None, # the value or values that mean lesion, ≥ 1; None: the file must hold 0 and 1 only
 ) -> Volume: # bool, canonical LPS; all False where the mask is empty
     "Read a lesion mask. Raises FileNotFoundError, or VolumeError for other values than 0 and 1 without `labels`, and for `labels` of which it holds none."
+    path = local_path(path)
     array, head, notes = _read_labels(path, labels)
     return _volume(_lesion_voxels(array, labels, path), head, notes)
 
@@ -708,7 +711,7 @@ def _write_nifti_like(native, path, like):
     for field in _NIFTI_FRAME: header[field] = source[field]
     save(kind(array.transpose(2, 1, 0), None, header), path)
 
-# %% ../nbs/01_volume.ipynb #c612390d
+# %% ../nbs/01_volume.ipynb #4bd51d71
 def write_volume(
     volume: Volume, # CT, mask or label map, in canonical LPS where `like` is given
     path: str | Path, # `.nii.gz`, `.nii`, `.nrrd` or `.mha`
@@ -717,7 +720,7 @@ def write_volume(
 ) -> Path: # `path`
     "Write a volume, atomically; a bool mask as uint8. Raises ValueError for another suffix, GeometryError where `like` has another grid."
     import SimpleITK as sitk
-    path = Path(path)
+    path, like = local_only(path, "path"), local_path(like)
     if not isinstance(volume, Volume):
         raise TypeError(f"volume must be a Volume, got {type(volume).__name__}; put an array in one with ct.with_array(array)")
     if _suffix(path) not in _WRITES: raise ValueError(f"path must end in {', '.join(_WRITES)}, got {path.name}")
@@ -764,7 +767,7 @@ def _version():
     import bonemets
     return bonemets.__version__
 
-# %% ../nbs/01_volume.ipynb #6aeb20ad
+# %% ../nbs/01_volume.ipynb #e5b2a7a6
 def write_dicom_seg(
     mask: Volume, # bool or 0 and 1, on the grid of the series; may be empty
     path: str | Path, # the file, `.dcm`
@@ -776,7 +779,7 @@ def write_dicom_seg(
 ) -> Path: # `path`
     "Write a mask as DICOM SEG that references its CT slices, atomically. Raises as `read_volume` does; GeometryError where the grids differ."
     import highdicom as hd
-    path = Path(path)
+    path, source = local_only(path, "path"), local_path(source)
     if path.suffix.lower() != ".dcm": raise ValueError(f"path must end in .dcm, got {path.name}")
     slices, head = _stack(source, series)
     voxels = _lesion_voxels(_whole(np.asarray(_in_grid_of(mask, source, series).array), "mask"), None, "mask").astype(np.uint8)
