@@ -40,7 +40,7 @@ def plain_errors():  # context manager around a command's body
         typer.echo("stopped; the same command goes on where it stopped", err=True)
         raise typer.Exit(130) from e
 
-# %% ../nbs/60_cli.ipynb #895eb8e0
+# %% ../nbs/60_cli.ipynb #663baf0d
 # the commands, as typer knows them
 app = typer.Typer(name="bonemets", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Detect, segment and characterise bone metastases on CT. Research software, not a medical device.")
@@ -50,6 +50,11 @@ def _table_text(table): return table.astype(object).where(table.notna(), "–").
 class Preset(str, Enum):
     "How much is trained: `demo` (minutes, shows that everything works), `quick` or `paper`."
     demo, quick, paper = "demo", "quick", "paper"
+
+def _table_or_url(value: str):
+    "A cohort table's name: of a file that is there, or a URL."
+    if "://" not in value and not Path(value).is_file(): raise typer.BadParameter(f"the file {value} does not exist")
+    return value
 
 def _version(show: bool):
     if show:
@@ -64,27 +69,29 @@ def _options(
 ):
     if debug: os.environ["BONEMETS_DEBUG"] = "1"
 
-# %% ../nbs/60_cli.ipynb #dd70e5a3
+# %% ../nbs/60_cli.ipynb #5653f5dd
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/demo"), # the run folder
+    scheduler: Annotated[Optional[str], typer.Option(metavar="ADDRESS", help="A Dask scheduler, as of run.")] = None, # None: this machine
 ):  # nothing; prints the report's path
     "Make a synthetic cohort, run the study on it with preset demo, and write the report. Minutes on two CPU cores; its numbers are no result."
     with plain_errors():
         from bonemets.run import run_demo
-        typer.echo(f"report: {run_demo(out)}")
+        typer.echo(f"report: {run_demo(out, scheduler=scheduler)}")
 
 @app.command("run")
 def run_command(
-    cohort_csv: Annotated[Path, typer.Argument(metavar="COHORT.csv", exists=True, dir_okay=False, help="The cohort table: patient, image, mask[, case, bones].")], # the cohort table
+    cohort_csv: Annotated[str, typer.Argument(metavar="COHORT.csv", callback=_table_or_url, help="The cohort table: patient, image, mask[, case, bones].")], # the cohort table
     out: Annotated[Path, typer.Option(help="The run folder; an existing one is continued.")], # the run folder
     preset: Annotated[Optional[Preset], typer.Option(help="How much is trained; quick by default.")] = None, # budget of the trainings; None: the file's, else quick
     config: Annotated[Optional[Path], typer.Option(metavar="FILE.toml", help="Settings, by the names that config.json of a run folder has.")] = None, # None: the preset's
     setting: Annotated[Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="A single setting, over the file's, such as detector_settings.epochs=3.")] = None, # settings
-    only: Annotated[Optional[list[str]], typer.Option(metavar="PART", help="Do this part alone: check, split, slices, detect, segment, nnunet, measure or report.")] = None, # None: all
+    only: Annotated[Optional[list[str]], typer.Option(metavar="PART", help="Do this part alone: check, split, slices, detect, segment, nnunet, explain, measure or report.")] = None, # None: all
     until: Annotated[Optional[str], typer.Option(metavar="PART", help="The last part to do.")] = None, # None: to the end
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases whose files are not fit, and name them in the report, rather than stop.")] = False, # whether to
     workers: Annotated[Optional[int], typer.Option(min=1, help="Processes for reading and measuring; by default one a core.")] = None, # processes; None: all cores
+    scheduler: Annotated[Optional[str], typer.Option(metavar="ADDRESS", help="A Dask scheduler, such as tcp://host:8786, whose workers check, prepare, predict and measure.")] = None, # None: this machine
     folds: Annotated[Optional[int], typer.Option(min=2, help="Folds of the cross-validation; by default the preset's.")] = None, # folds; None: the preset's
     seed: Annotated[Optional[int], typer.Option(min=0, help="Decides splits, weights and order.")] = None, # seed; None: the default
 ):  # nothing; prints the report's path
@@ -93,7 +100,7 @@ def run_command(
         from bonemets.run import read_settings, run_study
         named = dict(preset=preset.value if preset else None, folds=folds, seed=seed)
         given = dict(preset="quick") | read_settings(config, tuple(setting or ())) | {k: v for k, v in named.items() if v is not None}
-        found = run_study(cohort_csv, out, workers=workers, only=tuple(only) if only else None, until=until, skip_bad=skip_bad, **given)
+        found = run_study(cohort_csv, out, workers=workers, only=tuple(only) if only else None, until=until, skip_bad=skip_bad, scheduler=scheduler, **given)
         typer.echo(f"report: {found}" if found.exists() else f"run: {out}")
 
 @app.command("status")
@@ -141,7 +148,7 @@ def predict(
     typer.echo(_table_text(table.drop(columns=["mask", "page"])))
     typer.echo(f"pages, masks and tables: {out}\n{WARNING}")
 
-# %% ../nbs/60_cli.ipynb #07e99807
+# %% ../nbs/60_cli.ipynb #cc15f7e1
 @app.command()
 def cohort(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", exists=True, file_okay=False, help="Where CTs and masks lie: flat, per patient, nnU-Net raw or Medical Decathlon.")], # the data set
@@ -159,7 +166,7 @@ def cohort(
 
 @app.command()
 def check(
-    cohort_csv: Annotated[Path, typer.Argument(metavar="COHORT.csv", exists=True, dir_okay=False, help="The cohort table.")], # the cohort table
+    cohort_csv: Annotated[str, typer.Argument(metavar="COHORT.csv", callback=_table_or_url, help="The cohort table.")], # the cohort table
     workers: Annotated[Optional[int], typer.Option(min=1, help="Processes; by default one a core.")] = None, # processes; None: all cores
 ):  # nothing; prints a line a finding and a count; exit code 1 where one is an error
     "Open every file of a cohort: geometry, HU, labels, duplicates, one patient under two ids."
@@ -266,10 +273,10 @@ def _as_command(call, folder):
     m = re.fullmatch(r"plan\(folder, '(\w+)', \['(\w+)'\]\)", call)
     return f"bonemets nnunet plan {folder} --planner {m[1]} --configuration {m[2]}" if m else call
 
-# %% ../nbs/60_cli.ipynb #da7ac09f
+# %% ../nbs/60_cli.ipynb #1b345ae7
 @nnunet.command("export")
 def nnunet_export(
-    cohort_csv: Annotated[Path, typer.Argument(metavar="COHORT.csv", exists=True, dir_okay=False, help="The cohort table.")], # the cohort table
+    cohort_csv: Annotated[str, typer.Argument(metavar="COHORT.csv", callback=_table_or_url, help="The cohort table.")], # the cohort table
     out: Annotated[Path, typer.Option(help="The folder to make.")], # the folder of this nnU-Net run
     splits: Annotated[Optional[Path], typer.Option(help="A split to use, splits.json; by default one is made by patient.")] = None, # None: made here
     test: Annotated[float, typer.Option(min=0, max=.99, help="Share of patients set aside.")] = .2, # share of patients
@@ -337,7 +344,7 @@ def nnunet_status(
         for r in table[table.mend != ""].itertuples():
             typer.echo(f"{r.configuration} fold {r.fold}, {r.state}{f' ({r.why})' if r.why else ''}: {_as_command(r.mend, folder)}")
 
-# %% ../nbs/60_cli.ipynb #853156ab
+# %% ../nbs/60_cli.ipynb #0c96809b
 @nnunet.command("best")
 def nnunet_best(
     folder: _Run, # the run
@@ -354,7 +361,7 @@ def nnunet_best(
 @nnunet.command("out-of-fold")
 def nnunet_out_of_fold(
     folder: _Run, # the run
-    cohort_csv: Annotated[Path, typer.Argument(metavar="COHORT.csv", exists=True, dir_okay=False, help="The cohort table that was exported.")], # the cohort table
+    cohort_csv: Annotated[str, typer.Argument(metavar="COHORT.csv", callback=_table_or_url, help="The cohort table that was exported.")], # the cohort table
     out: Annotated[Path, typer.Option(help="Where the masks go.")], # a folder
     configuration: Annotated[Optional[list[Configuration]], typer.Option(help="Whose masks; several are averaged; 3d_fullres by default.")] = None, # None: 3d_fullres
     fold: _Folds = None, # None: all
@@ -509,7 +516,7 @@ def _check_gpu(torch_sees):
     return Diagnosis("GPU", "mismatch", False, out.splitlines()[0], "torch cannot use this GPU: its build has no CUDA, or a newer one than the driver",
                      _together("torch") + "   (a build for the driver's CUDA)")
 
-# %% ../nbs/60_cli.ipynb #96913188
+# %% ../nbs/60_cli.ipynb #1feab786
 def check_python(
     version: tuple = tuple(sys.version_info[:3]), # (major, minor, micro)
 ) -> Diagnosis: # ok for Python 3.11 to 3.13
@@ -533,7 +540,7 @@ def doctor_findings(
     "Everything the doctor looks at."
     installed = installed or read_installed()
     needed = check_requirements(installed)
-    known = ("nnunet", "explain", "notebook", "cluster") if "bonemets" in installed.versions else ()
+    known = ("nnunet", "explain", "notebook", "cluster", "remote") if "bonemets" in installed.versions else ()
     extras = [d for e in known for d in check_requirements(installed, extra=e)]
     pairs = check_pairs(installed, list(dict.fromkeys(d.name for d in needed + extras if d.state == "ok")))
     return [check_python(), *needed, *pairs, *(check_torch() if probe else []), check_pyradiomics(installed), *extras]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WARNING', 'best_segmenter', 'predict_run']
 
-# %% ../nbs/42_predict.ipynb #83cee2ac
+# %% ../nbs/42_predict.ipynb #5ef95efd
 import base64, contextlib, io, warnings
 from datetime import date
 from pathlib import Path
@@ -20,6 +20,7 @@ from .detect import Detector, DetectorEnsemble
 from .measure import measure_lesions
 from .nnunet import _as_cases, predict_nnunet
 from .plot import BONE_WINDOW, plot_projection, plot_slice
+from .remote import local_only
 from .report import _STYLE, model_label, read_methods
 from .segment import SegmenterEnsemble
 from .slices import source_key
@@ -140,7 +141,7 @@ def _case_page(case, ct, mask, table, slices, about, notices):
     head = dict(case=case, warning=WARNING, notices=notices, cards=cards, figures=_figures(ct, mask, table), columns=list(_SHOWN.values()), rows=rows)
     return Environment(autoescape=True, trim_blocks=True).from_string(_PAGE).render(style=_STYLE, version=__version__, today=date.today().isoformat(), made_by=about, **head)
 
-# %% ../nbs/42_predict.ipynb #77e23af9
+# %% ../nbs/42_predict.ipynb #aeabb5a3
 def predict_run(
     run: str | Path, # a run folder whose study is done
     images, # CTs: a file, a folder of files or of DICOM series, a list of such, or {case: path}
@@ -152,7 +153,7 @@ def predict_run(
     workers: int | None = None, # processes, for nnU-Net
 ) -> pd.DataFrame: # a row a case: case, lesions, volume_ml, slices, let_through, mask, page
     "Segment new CTs by a study's models. Raises FileNotFoundError for no run, ValueError for unknown models or CTs of one name, and once all others are done BonemetsError naming CTs that failed."
-    run, out, cases = Path(run), Path(out), _name_all(images)
+    run, out, cases = Path(run), local_only(out, "out"), _name_all(images)
     detectors, segmenters = _trained_names(run)
     method = _one_of("segmenter", segmenter or best_segmenter(run), segmenters)
     judge = _one_of("detector", detector, detectors) if detector else next(iter(detectors), None)

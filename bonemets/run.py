@@ -6,7 +6,7 @@
 __all__ = ['STUDY_PRESETS', 'StudySettings', 'make_settings', 'read_settings', 'checked_cohort', 'sound_cases', 'study_splits',
            'pixel_for', 'judges', 'cases_to_score', 'load_folds', 'run_study', 'study_status', 'run_demo']
 
-# %% ../nbs/41_run.ipynb #e0b592c8
+# %% ../nbs/41_run.ipynb #01492599
 import os, shutil, sys, time, tomllib, warnings
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
@@ -27,6 +27,7 @@ from .networks import NETWORKS
 from .nnunet import _free_gb, BUDGET, CONFIGURATIONS, PLANNERS, export_dataset, out_of_fold, plan, predict_nnunet, train_nnunet
 from .parallel import count_workers, map_cases, use_cluster
 from .phantom import make_cohort
+from .remote import local_only
 from .report import build_report
 from .segment import Segmenter, SegmenterEnsemble, join_folds, predict_cases, train_segmenter
 from .slices import build_store, open_store, source_key
@@ -201,12 +202,12 @@ def cases_to_score(
     "The cases that the tables are about: the test set, or all of them out of fold."
     return list(splits["test"]) if splits["evaluation"] == "test" else [c for f in splits["folds"] for c in f["val"]]
 
-# %% ../nbs/41_run.ipynb #79f2591e
+# %% ../nbs/41_run.ipynb #08fb4d7d
 @dataclass
 class _Study:
     "A study while it is looked at or run."
     run: Path # the run folder
-    csv: Path | None # the cohort table, for the check; None where only the status is wanted
+    csv: str | None # what the check calls the cohort table; None where only the status is wanted
     cohort: pd.DataFrame # the cohort
     settings: StudySettings # the settings
     workers: int | None = None # processes for reading and measuring
@@ -461,10 +462,10 @@ def _check_models(settings):
         raise MissingDependency("nnunetv2 is needed for nnU-Net and is not installed; install it with: pip install 'bonemets[nnunet]', or leave it out with nnunet=()")
     if not settings.detectors + settings.segmenters + settings.nnunet: raise ValueError("detectors, segmenters and nnunet are all empty; name a model")
 
-# %% ../nbs/41_run.ipynb #bada8378
+# %% ../nbs/41_run.ipynb #2fc5070b
 def run_study(
-    cohort_csv: str | Path, # the cohort table: columns patient, image, mask [, case, bones]
-    out: str | Path, # the run folder; an existing one is continued
+    cohort_csv: str | Path, # the cohort table: columns patient, image, mask [, case, bones]; a URL, or with URLs in it, for data on an object store
+    out: str | Path, # the run folder, on a file system; an existing one is continued
     preset: str = "quick", # `"demo"`, `"quick"` or `"paper"`
     workers: int | None = None, # processes for reading and measuring; None: all cores
     progress: bool | None = None, # whether to show training progress; None: on a terminal
@@ -475,12 +476,12 @@ def run_study(
     **settings, # fields of `StudySettings` that override the preset
 ) -> Path: # path of `report.html`, which `only` and `until` may leave undone
     "Run a whole study, or go on with one. Errors as `make_settings`, `checked_cohort` and `run_stages`; BonemetsError where another process is at work in the folder."
-    settings, run, cohort = make_settings(preset, **settings), Path(out), read_cohort(cohort_csv)
+    settings, run, cohort = make_settings(preset, **settings), local_only(out, "out"), read_cohort(cohort_csv)
     _check_models(settings)
     with hold_folder(run), nullcontext() if scheduler is None else use_cluster(scheduler):
         if skip_bad: cohort = sound_cases(cohort, run, workers)
         else: (run/"left_out.json").unlink(missing_ok=True)
-        study = _Study(run, Path(cohort_csv), cohort, settings, workers, sys.stdout.isatty() if progress is None else progress, scheduler is not None)
+        study = _Study(run, Path(cohort_csv).name.split("?")[0], cohort, settings, workers, sys.stdout.isatty() if progress is None else progress, scheduler is not None)
         if settings.detectors and not _have_gradcam(): print("Grad-CAM: skipped, grad-cam is not installed; install it with: pip install 'bonemets[explain]'")
         if not _have_radiomics(): print("radiomics: skipped, pyradiomics is not installed; `bonemets doctor` says how to build it")
         write_json({**read_manifest(run), **environment(), "seed": settings.seed, "data": study.data}, run/"manifest.json")
