@@ -201,7 +201,7 @@ def _connect(scheduler, timeout_s):
     if scheduler.status != "running": raise BonemetsError(f"scheduler must be a client that is connected, got one that is {scheduler.status}; make a new one")
     return scheduler
 
-# %% ../nbs/02_parallel.ipynb #3ef74984
+# %% ../nbs/02_parallel.ipynb #61fc0c85
 def _n_threads(client):
     "How many tasks the workers of a cluster do at a time; 0 where it has none."
     try: return sum(client.nthreads().values())
@@ -215,13 +215,23 @@ def _await_worker(client, timeout_s):
         time.sleep(0.1)
     return work                                                # whoever drops it takes it back
 
-def _check_workers(client):
-    "Refuse workers that hold another bonemets than this process, or none."
-    def version():                                             # travels by value, as a worker may have no bonemets to find it in
+def _asked():
+    "The question which bonemets a process holds. An inner function travels by value: there may be no bonemets to find it in."
+    def version():
         import importlib
         importlib.import_module("bonemets.core")
         return importlib.import_module("bonemets").__version__
-    found = {w: v for w, v in client.run(version, on_error="return").items() if not isinstance(v, OSError)}      # OSError: the worker has just left
+    return version
+
+def _check_scheduler(client):
+    "Refuse a scheduler without bonemets: it unpacks the tasks before it sends them on."
+    try: client.run_on_scheduler(_asked())
+    except ImportError as e: raise BonemetsError(f"the Dask scheduler cannot import bonemets ({e}); install bonemets {__version__} where it runs") from e
+    except Exception: return                                   # some take no questions
+
+def _check_workers(client):
+    "Refuse workers that hold another bonemets than this process, or none."
+    found = {w: v for w, v in client.run(_asked(), on_error="return").items() if not isinstance(v, OSError)}      # OSError: the worker has just left
     bad = [f"{w}: {f'bonemets {v}' if isinstance(v, str) else f'cannot import it, {type(v).__name__}: {v}'}" for w, v in found.items() if v != __version__]
     if not bad: return
     more = [f"and {len(bad) - 10} more"]*(len(bad) > 10)
@@ -295,7 +305,7 @@ def _in_cluster(tasks, client, patience_s):
             else: yield outcome
     finally: _drop(client, running)
 
-# %% ../nbs/02_parallel.ipynb #7c39c32e
+# %% ../nbs/02_parallel.ipynb #731653e1
 @contextlib.contextmanager
 def use_cluster(
     scheduler, # the scheduler's address, such as `"tcp://host:8786"` or `"tls://host:8786"`; or a `distributed.Client`, which stays open
@@ -304,6 +314,7 @@ def use_cluster(
     "Within it `map_cases` sends its cases to a Dask cluster. Raises MissingDependency without distributed, BonemetsError where no scheduler or no worker is, or a worker holds another bonemets."
     client, before = _connect(scheduler, timeout_s), _CLUSTER.get()
     try:
+        _check_scheduler(client)
         _await_worker(client, timeout_s)
         _check_workers(client)
         _CLUSTER.set((client, timeout_s))
