@@ -174,7 +174,7 @@ def _in_pool(tasks, n_workers):
         _pool(n_workers).shutdown(wait=False, kill_workers=True)
         raise
 
-# %% ../nbs/02_parallel.ipynb #e132c5f1
+# %% ../nbs/02_parallel.ipynb #dadb794b
 _CLUSTER = contextvars.ContextVar("bonemets_cluster", default=None) # the innermost `use_cluster`: its client, and how long it waits for workers, s
 
 def _knock(address, timeout_s):
@@ -195,23 +195,27 @@ def _connect(scheduler, timeout_s):
     if isinstance(scheduler, str):
         _knock(scheduler, timeout_s)
         try: return Client(scheduler, timeout=timeout_s, set_as_default=False)
-        except Exception as e: raise BonemetsError(f"what answers at {scheduler} cannot be used as a Dask scheduler ({e}); check the address, and for tls:// Dask's settings under distributed.comm.tls") from e
+        except Exception as e:
+            raise BonemetsError(f"what answers at {scheduler} is no Dask scheduler for us ({e}); check the address, and for tls:// Dask's settings distributed.comm.tls") from e
     if not isinstance(scheduler, Client) or scheduler.asynchronous:
         raise TypeError(f"scheduler must be an address such as 'tcp://host:8786', or a distributed.Client that is not asynchronous, got {type(scheduler).__name__}")
     if scheduler.status != "running": raise BonemetsError(f"scheduler must be a client that is connected, got one that is {scheduler.status}; make a new one")
     return scheduler
 
-# %% ../nbs/02_parallel.ipynb #61fc0c85
+# %% ../nbs/02_parallel.ipynb #dee976da
 def _n_threads(client):
     "How many tasks the workers of a cluster do at a time; 0 where it has none."
     try: return sum(client.nthreads().values())
     except Exception as e: raise BonemetsError(f"the connection to the Dask scheduler is lost ({e}); start the cluster again, then call again: what lies in checkpoints is kept") from e
 
+def _deserted(seconds):
+    return BonemetsError(f"the Dask cluster has had no worker for {seconds:g} s; start some, or wait longer with timeout_s (what lies in checkpoints is kept)")
+
 def _await_worker(client, timeout_s):
     "Wait for a first worker. A cluster that grows with its work needs some to begin with."
     until, work = time.monotonic() + timeout_s, client.submit(int, pure=False)
     while not _n_threads(client):
-        if time.monotonic() > until: raise BonemetsError(f"the Dask cluster has had no worker for {timeout_s:g} s; start some, or wait longer with timeout_s")
+        if time.monotonic() > until: raise _deserted(timeout_s)
         time.sleep(0.1)
     return work                                                # whoever drops it takes it back
 
@@ -265,7 +269,7 @@ def _drop(client, running):
     with contextlib.suppress(Exception):
         if running and client.status == "running": client.cancel([future for future, *_ in running.values()])
 
-# %% ../nbs/02_parallel.ipynb #55897825
+# %% ../nbs/02_parallel.ipynb #d2e0f93e
 def _expect(future, task, wait_s, done, running):
     "Have a future come to `done` once it is finished."
     running[future.key] = future, task, wait_s
@@ -284,7 +288,7 @@ def _in_cluster(tasks, client, patience_s):
         while True:
             n = _n_threads(client)
             gone = None if n else gone or time.monotonic()                     # since when there is no worker
-            if gone and time.monotonic() - gone > patience_s: raise BonemetsError(f"the Dask cluster has had no worker for {patience_s:g} s; start some, then call again: what lies in checkpoints is kept")
+            if gone and time.monotonic() - gone > patience_s: raise _deserted(patience_s)
             sent = [_send(client, task, done, running) for task in islice(tasks, max(_IN_HAND*max(n, 1) - len(running), 0))]
             yield from filter(None, sent)
             if not running and sent: continue                                  # none of them could travel
