@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['count_workers', 'CaseResults', 'use_cluster', 'map_cases']
 
-# %% ../nbs/02_parallel.ipynb #3a9621c9
+# %% ../nbs/02_parallel.ipynb #9eccb93b
 import contextlib, contextvars, dataclasses, functools, inspect, json, os, socket, sys, time, traceback
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -174,7 +174,7 @@ def _in_pool(tasks, n_workers):
         _pool(n_workers).shutdown(wait=False, kill_workers=True)
         raise
 
-# %% ../nbs/02_parallel.ipynb #e132c5f1
+# %% ../nbs/02_parallel.ipynb #dadb794b
 _CLUSTER = contextvars.ContextVar("bonemets_cluster", default=None) # the innermost `use_cluster`: its client, and how long it waits for workers, s
 
 def _knock(address, timeout_s):
@@ -195,52 +195,68 @@ def _connect(scheduler, timeout_s):
     if isinstance(scheduler, str):
         _knock(scheduler, timeout_s)
         try: return Client(scheduler, timeout=timeout_s, set_as_default=False)
-        except Exception as e: raise BonemetsError(f"what answers at {scheduler} cannot be used as a Dask scheduler ({e}); check the address, and for tls:// Dask's settings under distributed.comm.tls") from e
+        except Exception as e:
+            raise BonemetsError(f"what answers at {scheduler} is no Dask scheduler for us ({e}); check the address, and for tls:// Dask's settings distributed.comm.tls") from e
     if not isinstance(scheduler, Client) or scheduler.asynchronous:
         raise TypeError(f"scheduler must be an address such as 'tcp://host:8786', or a distributed.Client that is not asynchronous, got {type(scheduler).__name__}")
     if scheduler.status != "running": raise BonemetsError(f"scheduler must be a client that is connected, got one that is {scheduler.status}; make a new one")
     return scheduler
 
-# %% ../nbs/02_parallel.ipynb #3ef74984
+# %% ../nbs/02_parallel.ipynb #dee976da
 def _n_threads(client):
     "How many tasks the workers of a cluster do at a time; 0 where it has none."
     try: return sum(client.nthreads().values())
     except Exception as e: raise BonemetsError(f"the connection to the Dask scheduler is lost ({e}); start the cluster again, then call again: what lies in checkpoints is kept") from e
 
+def _deserted(seconds):
+    return BonemetsError(f"the Dask cluster has had no worker for {seconds:g} s; start some, or wait longer with timeout_s (what lies in checkpoints is kept)")
+
 def _await_worker(client, timeout_s):
     "Wait for a first worker. A cluster that grows with its work needs some to begin with."
     until, work = time.monotonic() + timeout_s, client.submit(int, pure=False)
     while not _n_threads(client):
-        if time.monotonic() > until: raise BonemetsError(f"the Dask cluster has had no worker for {timeout_s:g} s; start some, or wait longer with timeout_s")
+        if time.monotonic() > until: raise _deserted(timeout_s)
         time.sleep(0.1)
     return work                                                # whoever drops it takes it back
 
-def _check_workers(client):
-    "Refuse workers that hold another bonemets than this process, or none."
-    def version():                                             # travels by value, as a worker may have no bonemets to find it in
+def _asked():
+    "The question which bonemets a process holds. An inner function travels by value: there may be no bonemets to find it in."
+    def version():
         import importlib
         importlib.import_module("bonemets.core")
         return importlib.import_module("bonemets").__version__
-    found = {w: v for w, v in client.run(version, on_error="return").items() if not isinstance(v, OSError)}      # OSError: the worker has just left
+    return version
+
+def _check_scheduler(client):
+    "Refuse a scheduler without bonemets: it unpacks the tasks before it sends them on."
+    try: client.run_on_scheduler(_asked())
+    except ImportError as e: raise BonemetsError(f"the Dask scheduler cannot import bonemets ({e}); install bonemets {__version__} where it runs") from e
+    except Exception: return                                   # some take no questions
+
+def _check_workers(client):
+    "Refuse workers that hold another bonemets than this process, or none."
+    found = {w: v for w, v in client.run(_asked(), on_error="return").items() if not isinstance(v, OSError)}      # OSError: the worker has just left
     bad = [f"{w}: {f'bonemets {v}' if isinstance(v, str) else f'cannot import it, {type(v).__name__}: {v}'}" for w, v in found.items() if v != __version__]
     if not bad: return
     more = [f"and {len(bad) - 10} more"]*(len(bad) > 10)
     raise BonemetsError("\n  ".join([f"{len(bad)} of {len(found)} workers do not hold bonemets {__version__} as this process does; install it where they run:", *bad[:10], *more]))
 
-# %% ../nbs/02_parallel.ipynb #41027e5c
-_LOOK_S = 1   # seconds between two looks at the number of a cluster's workers
-_IN_HAND = 2  # tasks handed out for each of their threads: one at work, one waiting
+# %% ../nbs/02_parallel.ipynb #6f455851
+_LOOK_S = 1    # seconds between two looks at the number of a cluster's workers
+_FETCH_S = 10  # seconds after which we look again whether a result is still there: its worker may have died; doubled each time, for it may be large
+_IN_HAND = 2   # tasks handed out for each of their threads: one at work, one waiting
 
 def _on_worker(version, task):
     "Do one case, unless this worker holds another version than the caller: it may have joined since they were asked."
     if version == __version__: return _one(*task)
     return task[1], None, False, _error_row(task[1], BonemetsError(f"the worker holds bonemets {__version__}, the caller {version}; install the same where it runs"))
 
-def _brought(future, task):
-    "What a finished future of Dask brought; None where its workers were killed."
+def _brought(future, task, wait_s):
+    "What a finished future of Dask brought; None where its workers were killed. Raises TimeoutError where that does not come in time."
     from distributed import CancelledError, KilledWorker
-    try: return future.result()
+    try: return future.result(timeout=wait_s)
     except KilledWorker: return None
+    except TimeoutError: raise
     except CancelledError as e: raise BonemetsError(f"the Dask scheduler was lost, or has dropped our cases ({e}); call again: what lies in checkpoints is kept") from e
     except Exception as e: return task[1], None, False, _error_row(task[1], e)
 
@@ -251,24 +267,28 @@ def _killed(case):
 def _drop(client, running):
     "Take back what is not done, where anybody still listens."
     with contextlib.suppress(Exception):
-        if running and client.status == "running": client.cancel([future for future, _ in running.values()])
+        if running and client.status == "running": client.cancel([future for future, *_ in running.values()])
 
-# %% ../nbs/02_parallel.ipynb #4d9b6bb8
+# %% ../nbs/02_parallel.ipynb #d2e0f93e
+def _expect(future, task, wait_s, done, running):
+    "Have a future come to `done` once it is finished."
+    running[future.key] = future, task, wait_s
+    future.add_done_callback(done.put)
+
 def _send(client, task, done, running):
-    "Submit a task, whose future will come to `done`. Returns the outcome where it cannot travel."
+    "Submit a task. Returns its outcome where it cannot travel."
     try: future = client.submit(functools.partial(_on_worker, __version__, task), pure=False)
     except Exception as e: return task[1], None, False, _error_row(task[1], e)
-    running[future.key] = future, task
-    future.add_done_callback(done.put)
+    _expect(future, task, _FETCH_S, done, running)
 
 def _in_cluster(tasks, client, patience_s):
     "Yield the outcome of each task as it comes. Raises BonemetsError where the scheduler is lost, or all workers for `patience_s`."
-    tasks, running, killed, alone, done, seen = iter(tasks), {}, [], set(), SimpleQueue(), time.monotonic()
+    tasks, running, killed, alone, done, gone = iter(tasks), {}, [], set(), SimpleQueue(), None
     try:
         while True:
             n = _n_threads(client)
-            if n: seen = time.monotonic()
-            elif time.monotonic() - seen > patience_s: raise BonemetsError(f"the Dask cluster has had no worker for {patience_s:g} s; start some, then call again: what lies in checkpoints is kept")
+            gone = None if n else gone or time.monotonic()                     # since when there is no worker
+            if gone and time.monotonic() - gone > patience_s: raise _deserted(patience_s)
             sent = [_send(client, task, done, running) for task in islice(tasks, max(_IN_HAND*max(n, 1) - len(running), 0))]
             yield from filter(None, sent)
             if not running and sent: continue                                  # none of them could travel
@@ -277,15 +297,19 @@ def _in_cluster(tasks, client, patience_s):
                 alone.add(killed[0][1])
                 tasks = iter([killed.pop(0)])
                 continue
-            try: future, task = running.pop(done.get(timeout=_LOOK_S).key)
+            try: future, task, wait_s = running.pop(done.get(timeout=_LOOK_S).key)
             except Empty: continue
-            outcome = _brought(future, task)
+            try: outcome = _brought(future, task, wait_s)
+            except TimeoutError:
+                _expect(future, task, 2*wait_s, done, running)
+                continue
+            del future                                                         # or Dask would keep its result, and make it again where that is lost
             if outcome is None and task[1] in alone: outcome = _killed(task[1])
             if outcome is None: killed.append(task)
             else: yield outcome
     finally: _drop(client, running)
 
-# %% ../nbs/02_parallel.ipynb #7c39c32e
+# %% ../nbs/02_parallel.ipynb #731653e1
 @contextlib.contextmanager
 def use_cluster(
     scheduler, # the scheduler's address, such as `"tcp://host:8786"` or `"tls://host:8786"`; or a `distributed.Client`, which stays open
@@ -294,6 +318,7 @@ def use_cluster(
     "Within it `map_cases` sends its cases to a Dask cluster. Raises MissingDependency without distributed, BonemetsError where no scheduler or no worker is, or a worker holds another bonemets."
     client, before = _connect(scheduler, timeout_s), _CLUSTER.get()
     try:
+        _check_scheduler(client)
         _await_worker(client, timeout_s)
         _check_workers(client)
         _CLUSTER.set((client, timeout_s))

@@ -6,8 +6,9 @@
 __all__ = ['DIFFICULTY', 'Difficulty', 'plant_lesions', 'make_case', 'confounder_map', 'make_cohort', 'RuleCounts', 'rule_counts',
            'histogram_rule', 'threshold_rule']
 
-# %% ../nbs/04_phantom.ipynb #e14ddd21
+# %% ../nbs/04_phantom.ipynb #f48a71e5
 from dataclasses import asdict, dataclass
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy import ndimage
 
 from .bones import bone_table
 from .core import GeometryError, content_hash, make_rng, read_json, write_json, write_table
+from .parallel import map_cases
 from .volume import Volume, check_pair, write_volume
 
 # %% ../nbs/04_phantom.ipynb #0b10f338
@@ -1102,7 +1104,7 @@ def confounder_map(
     if scene.patient.metal: kinds[before > 1400] = 2                                   # no bone of a phantom is denser
     return Volume(kinds, spacing, tuple(-(n - 1)/2*s for n, s in zip(shape[::-1], spacing[::-1])))
 
-# %% ../nbs/04_phantom.ipynb #aaff9d4a
+# %% ../nbs/04_phantom.ipynb #ba6d7f75
 def _write_case(folder, name, seed, key, settings):
     "Make one case and write its three files and its table; its key goes first and comes last, so a half-written case is made again."
     (folder/name/"case.json").unlink(missing_ok=True)
@@ -1111,28 +1113,41 @@ def _write_case(folder, name, seed, key, settings):
     write_table(planted, folder/name/"planted.parquet")
     write_json(dict(key=key, seed=seed), folder/name/"case.json")
 
+def _check_settings(settings):
+    "Refuse what `make_case` would refuse, before any case is made."
+    drawn = signature(make_case).bind(0, **settings)
+    drawn.apply_defaults()
+    _check_field(drawn.arguments["shape"], drawn.arguments["spacing_mm"])
+    _n_lesions(make_rng(0), drawn.arguments["n_lesions"])
+
 def _case_key(seed, settings):
     "What a case was made from."
     plain = {k: asdict(v) if isinstance(v, Difficulty) else v for k, v in settings.items()}
     return content_hash("phantom", _PLANTED, asdict(DIFFICULTY), plain, seed)
+
+def _is_made(folder, name, key):
+    "Whether a case is there, made from the same."
+    done = folder/name/"case.json"
+    return done.exists() and read_json(done).get("key") == key
 
 def make_cohort(
     folder: str | Path, # where to; made if missing
     n_patients: int = 10, # one CT each, ≥ 1
     seed: int = 0, # ≥ 0
     n_lesions: int | tuple = (0, 12), # a patient's lesions: a count, or (low, high) to draw from
+    workers: int | None = None, # processes; None: as `map_cases` chooses
     **case, # further arguments of `make_case`: shape, spacing_mm, difficulty
 ) -> Path: # `folder`/cohort.csv: patient, case, image, mask, bones, paths relative to it; planted.parquet lies beside it
     "Write a cohort of phantoms as NIfTI files; cases that are there with the same settings are kept. Raises ValueError for what `make_case` refuses."
     if isinstance(n_patients, bool) or not isinstance(n_patients, (int, np.integer)) or n_patients < 1:
         raise ValueError(f"n_patients must be a whole number ≥ 1, got {n_patients!r}")
-    folder, settings, tables = Path(folder), dict(n_lesions=n_lesions, **case), []
+    folder, settings = Path(folder), dict(n_lesions=n_lesions, **case)
+    _check_settings(settings)
     names = [f"phantom_{i + 1:03d}" for i in range(n_patients)]
-    for i, name in enumerate(names):
-        case_seed, done = int(make_rng(seed, "case", i).integers(2**31)), folder/name/"case.json"
-        key = _case_key(case_seed, settings)
-        if not (done.exists() and read_json(done).get("key") == key): _write_case(folder, name, case_seed, key, settings)
-        tables.append(pd.read_parquet(folder/name/"planted.parquet"))
+    seeds = {name: int(make_rng(seed, "case", i).integers(2**31)) for i, name in enumerate(names)}
+    jobs = {name: (folder.absolute(), name, s, _case_key(s, settings), settings) for name, s in seeds.items()}
+    map_cases(_write_case, {name: job for name, job in jobs.items() if not _is_made(*job[:2], job[3])}, workers=workers, desc="phantoms", raise_errors=True)
+    tables = [pd.read_parquet(folder/name/"planted.parquet") for name in names]
     table = pd.concat([t.assign(patient=n, case=n)[["patient", "case", *t.columns]] for n, t in zip(names, tables)], ignore_index=True)
     write_table(table, folder/"planted.parquet")
     files = {k: [f"{n}/{f}.nii.gz" for n in names] for k, f in (("image", "ct"), ("mask", "mask"), ("bones", "bones"))}
