@@ -135,9 +135,9 @@ def check_dataset(
         raise BonemetsError(f"{split} is not the split of this run (someone changed or removed it); write it again with write_nnunet_splits, or export into another folder")
     return info
 
-# %% ../nbs/33_nnunet.ipynb #94318a8f
-# epochs, training and validation steps in each, epochs between checkpoints: nnU-Net's own but for the last, which it has at 50
-BUDGET = dict(epochs=1000, iterations=250, val_iterations=50, save_every=10)
+# %% ../nbs/33_nnunet.ipynb #0bc835f3
+# epochs, training and validation steps in each, epochs between checkpoints, whether the mask of a validation case is asked of its mirrored CT too (1, which takes four to eight times as long, or 0): nnU-Net's own, but for the checkpoints, which it has at 50
+BUDGET = dict(epochs=1000, iterations=250, val_iterations=50, save_every=10, mirror=1)
 
 def _environment(folder, workers=1, threads=1, gpus="", budget=None):
     "The environment of a child: nnU-Net's folders, numbers of processes, and the budget for our trainer."
@@ -440,7 +440,7 @@ def _gpus():
     found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
     return [str(k) for k, line in enumerate(line for line in found.stdout.splitlines() if line.startswith("GPU "))] if not found.returncode else []
 
-# %% ../nbs/33_nnunet.ipynb #e411a337
+# %% ../nbs/33_nnunet.ipynb #da971187
 def train_nnunet(
     folder: str | Path, # a run that was planned
     configuration: str = "3d_fullres", # `"2d"` or `"3d_fullres"`
@@ -451,7 +451,7 @@ def train_nnunet(
     probabilities: bool = True, # whether to keep the validation cases' probabilities, which an ensemble of configurations needs
     workers: int | None = None, # helper processes of each fold; None: the cores shared among them
     progress: bool = True, # whether to show epochs, losses and the time that is left
-    **budget, # epochs, iterations, val_iterations, save_every; what isn't given is as it was for this fold, else for the others, else as in `BUDGET`
+    **budget, # epochs, iterations, val_iterations, save_every, mirror; what isn't given is as it was for this fold, else for the others, else as in `BUDGET`
 ) -> pd.DataFrame: # the folds' rows of `status`
     "Train folds, or go on with them; what is done is left alone. Raises ValueError for bad arguments, BonemetsError for changed data, another budget, or, once the others are done, failed folds."
     folder, info, record = Path(folder), check_dataset(folder), _read_plan(folder, planner, configuration)
@@ -475,7 +475,7 @@ def _read_plan(folder, planner, configuration):
         raise ValueError(f"configuration must be one of {', '.join(record['preprocessed'])}, which are preprocessed, got {configuration!r}; plan(folder, configurations=[…]) adds one")
     return record
 
-# %% ../nbs/33_nnunet.ipynb #598ca566
+# %% ../nbs/33_nnunet.ipynb #d386b06f
 def _check_folds(folds, info):
     "Fold numbers, all there; nnU-Net would make a random split of its own for a number past the last."
     n = len(info["folds"])
@@ -486,7 +486,9 @@ def _check_folds(folds, info):
 def _check_budget(budget):
     unknown = set(budget) - set(BUDGET)
     if unknown: raise ValueError(f"budget must be of {', '.join(BUDGET)}, got {sorted(unknown)[0]!r}")
-    bad = [(k, v) for k, v in budget.items() if isinstance(v, bool) or not isinstance(v, (int, np.integer)) or v < 1]
+    if budget.get("mirror", 1) not in (0, 1): raise ValueError(f"mirror must be 1 or 0, got {budget['mirror']!r}")
+    budget = {k: int(v) if k == "mirror" else v for k, v in budget.items()}
+    bad = [(k, v) for k, v in budget.items() if k != "mirror" and (isinstance(v, bool) or not isinstance(v, (int, np.integer)) or v < 1)]
     if bad: raise ValueError(f"{bad[0][0]} must be a whole number of at least 1, got {bad[0][1]!r}")
     return budget
 

@@ -12,7 +12,7 @@ import torch
 try: from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 except ImportError: nnUNetTrainer = object # without nnU-Net the module can be looked at, and nothing more
 
-# %% ../nbs/33_nnunet_trainer.ipynb #9dcd3f95
+# %% ../nbs/33_nnunet_trainer.ipynb #a5e4ea56
 class nnUNetTrainerBonemets(nnUNetTrainer):
     "nnU-Net's trainer with a budget from the environment and checkpoints that are never half-written."
     def __init__(self,
@@ -29,6 +29,15 @@ class nnUNetTrainerBonemets(nnUNetTrainer):
         self.num_val_iterations_per_epoch = number("VAL_ITERATIONS", self.num_val_iterations_per_epoch)
         self.save_every = number("SAVE_EVERY", self.save_every)
         if self.device.type == "cpu" and "BONEMETS_NNUNET_THREADS" in os.environ: torch.set_num_threads(number("THREADS", 1))
+
+    def perform_actual_validation(self,
+        save_probabilities: bool = False, # whether to write them too
+    ) -> None:
+        "As nnU-Net, and without mirrored CTs where the budget says so."
+        axes = self.inference_allowed_mirroring_axes
+        if os.environ.get("BONEMETS_NNUNET_MIRROR") == "0": self.inference_allowed_mirroring_axes = None
+        try: super().perform_actual_validation(save_probabilities)
+        finally: self.inference_allowed_mirroring_axes = axes
 
     def save_checkpoint(self,
         filename: str, # where to

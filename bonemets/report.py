@@ -6,7 +6,8 @@
 __all__ = ['MODELS', 'BRIEF_STEPS', 'published_table', 'read_methods', 'measured_cases', 'training_table', 'training_note',
            'detection_table', 'segmentation_table', 'model_label', 'lesion_summary', 'radiomics_summary',
            'agreement_tables', 'icc_of_run', 'plot_run_agreement', 'cohort_summary', 'patient_table', 'plot_burden',
-           'is_synthetic', 'limits', 'provenance', 'write_cards', 'report_cells', 'render_report', 'build_report']
+           'plot_run_lesion', 'plot_run_heat', 'plot_run_workflow', 'plot_run_cases', 'is_synthetic', 'limits',
+           'provenance', 'write_cards', 'report_cells', 'render_report', 'build_report']
 
 # %% ../nbs/40_report.ipynb #d051c815
 import base64, io, re, warnings
@@ -322,6 +323,63 @@ def _plot_run_cases(run, method):
     files = [p for s in pick_cases(scores).values() for p in (whole.image[s.case], whole["mask"][s.case], paths[s.case])]
     return plot_cases(cohort, paths, scores) if files and all(Path(p).exists() for p in files) else None
 
+# %% ../nbs/40_report.ipynb #c4ea5e94
+def plot_run_lesion(
+    run: Path, # a run folder
+):  # matplotlib Figure; None without lesions, or where the case's files are no longer there
+    "Fig. 1 of a run. Raises FileNotFoundError where `run` is no run folder."
+    (cohort, _, _), truth = _setting(run), _truth(run, "lesions")
+    lesion = None if truth is None else pick_lesion(truth)
+    if lesion is None: return None
+    case = cohort.set_index("case").loc[lesion.case]
+    return plot_boxed_lesion(case.image, case["mask"], lesion) if all(Path(case[k]).exists() for k in ("image", "mask")) else None
+
+def plot_run_heat(
+    run: Path, # a run folder
+):  # matplotlib Figure; None where Grad-CAM was not run
+    "Fig. 2 of a run: the patients with the most, the median and the least lesion in their largest slice."
+    folder, slices = Path(run)/"gradcam", _file(run, "gradcam/slices")
+    names = [] if slices is None else [m for m in dict.fromkeys([*DETECTORS, *(p.stem for p in sorted(folder.glob("*.npy")))]) if (folder/f"{m}.npy").exists() and m in slices]
+    if not names or not len(slices): return None
+    order = slices.lesion_mm2.sort_values(ascending=False).index
+    rows = list(dict.fromkeys([order[0], order[len(order)//2], order[-1]]))
+    load = lambda name: np.load(folder/f"{name}.npy", allow_pickle=False)[rows]
+    heats, said = {m: load(m).astype(np.float32) for m in names}, {m: slices[m].loc[rows].to_numpy() for m in names}
+    return plot_heat(slices.loc[rows], load("hu"), load("masks"), heats, slices.pixel_mm.iloc[0], said, MODELS)
+
+# %% ../nbs/40_report.ipynb #723160c5
+def _workflow(run, evaluation):
+    "What stands in the boxes of Fig. 3."
+    c, training = cohort_summary(run), training_table(run)
+    shown = lambda names, stage: [(f"{model_label(m)}\n{_short(training, m)}", m in read_methods(run, stage)) for m in dict.fromkeys([*names, *read_methods(run, stage)])]
+    n = lambda v: _count(v) if np.isfinite(v) else "?"
+    return {"CT and masks": [(f"{n(c['patients'])} patients, {n(c['cases'])} CTs\n{n(c['slices'])} slices", True), (f"{n(c['lesions'])} lesions\n{n(c['slices_with_lesion'])} slices with one", True), (f"scored: {evaluation.kind}\nby patient", True)],
+            "Which slices?": shown(DETECTORS, "detections"), "Which voxels?": shown(SEGMENTERS, "scores"),
+            "What follows?": [("lesions, agreement\nFig. 5", (Path(run)/"lesions"/"universe.parquet").exists()), ("radiomics, ICC\nTable 3", len(icc_of_run(run)) > 0), ("Grad-CAM\nFig. 2", (Path(run)/"gradcam"/"slices.parquet").exists())]}
+
+def _short(training, model):
+    t = training[training.model == model]
+    return f"{len(t)} fold{'s'*(len(t) > 1)}, {t.steps.max():,.0f} steps" if len(t) else "not trained"
+
+def plot_run_workflow(
+    run: Path, # a run folder
+):  # matplotlib Figure
+    "Fig. 3 of a run. Raises FileNotFoundError where `run` is no run folder."
+    return plot_workflow(_workflow(run, _setting(run)[2]))
+
+def plot_run_cases(
+    run: Path, # a run folder
+):  # matplotlib Figure; None where a file is missing or no case has a lesion
+    "Fig. S1 of a run: best, median and worst case by mean Dice over the methods. Raises FileNotFoundError where `run` is no run folder."
+    cohort, _, evaluation = _setting(run)
+    scores = {m: _scored(t, evaluation) for m, t in read_methods(run, "scores").items()}
+    if not scores: return None
+    both = pd.concat(scores).groupby("case").agg(dice=("dice", "mean"), truth_ml=("truth_ml", "first"), n=("dice", "size")).reset_index()
+    cases = list(dict.fromkeys(r.case for r in pick_cases(both[both.n == len(scores)]).values()))
+    whole, masks = cohort.set_index("case"), {m: {c: str(Path(run)/"predictions"/m/f"{c}.nii.gz") for c in cases} for m in scores}
+    files = [p for c in cases for p in (whole.image[c], whole["mask"][c], *(masks[m][c] for m in scores))]
+    return plot_s1(cohort, masks, cases) if files and all(Path(p).exists() for p in files) else None
+
 # %% ../nbs/40_report.ipynb #9bb0be1a
 _READER = "The truth is the cohort's masks. Where their reader was wrong or unsure, a method that disagrees may be right; there was no second reader."
 _ALWAYS = ["Nothing here was tested on patients from another hospital, scanner or protocol than those of this cohort.",
@@ -396,7 +454,7 @@ def provenance(
                  hardware=hardware | _trained_elsewhere(manifest, hardware), stages=seconds)
     return {k: pd.DataFrame(list(v.items()), columns=["name", "value"]) for k, v in parts.items()}
 
-# %% ../nbs/40_report.ipynb #b236c609
+# %% ../nbs/40_report.ipynb #90c6d3d4
 _STYLE = """
 :root{--ink:#1b1f24;--soft:#59636e;--line:#d5dae0;--blue:#0072B2;--warn:#8a3b00}
 *{box-sizing:border-box}
@@ -412,7 +470,7 @@ nav{display:flex;flex-wrap:wrap;gap:4px 16px;margin:14px 0}a{color:var(--blue)}
 .notice{border-left:5px solid var(--warn);background:#fff5ec;padding:8px 14px;margin:10px 0}.notice p{margin:4px 0}
 .scroll{overflow-x:auto;margin:8px 0;border:1px solid var(--line);border-radius:6px}
 table{border-collapse:collapse;width:100%;font-size:.88rem;font-variant-numeric:tabular-nums}
-th,td{padding:6px 10px;text-align:right;vertical-align:top;border-bottom:1px solid var(--line)}
+th,td{padding:6px 7px;text-align:right;vertical-align:top;border-bottom:1px solid var(--line)}
 th{background:#f3f5f7;font-weight:600;vertical-align:bottom}td:first-child,th:first-child,td.words,th.words{text-align:left}
 td small{display:block;color:var(--soft);white-space:nowrap}td:first-child .tag{margin-left:4px}
 tr:has(+tr.note)>td{border-bottom:0;padding-bottom:2px}
@@ -490,7 +548,7 @@ def _figure_block(run, name, fig, caption):
     fig.savefig(small, format="png", dpi=110)
     return dict(kind="figure", caption=caption, wide=fig.get_figwidth() > 6, data=base64.b64encode(small.getvalue()).decode())
 
-# %% ../nbs/40_report.ipynb #d8773968
+# %% ../nbs/40_report.ipynb #8947aab5
 _LESION_NOTE = "A method's lesions are not the same lesions as the truth's: groups, not pairs. Matched lesions stand in the tables below."
 _RADIOMICS_NOTE = """Groups of lesions, not matched pairs: equal medians don't mean equal features. Lesions too small for features are counted under “no features”."""
 _PATIENT_NOTE = "Dice: mean over the patient's cases with lesions; – where there is none. Ids are those of the cohort table."
@@ -501,6 +559,7 @@ _UNIVERSE_NOTE = """Distinct lesions: the truth's, one row each, and those that 
 A missed lesion counts as negative in the other tasks. Brackets: 95 % intervals over patients; “Not known”: lesions near no bone of the bone map."""
 _FIG5 = "Figure 5. a: lesion detection; b: diffuse or focal; c: neighbours, correct and incorrect; d: weight-bearing bone; e: location, and the share of lesions in each body part. Lines: 95 % intervals over patients; at the right the counts."
 _S1 = "Figure S1. Input, truth and each method's mask in the best, median and worst case by mean Dice over the methods, each in the slice with most truth."
+_FIG1 = "Figure 1. The largest diffuse lesion of the pelvis in its box, else the largest diffuse one, else the largest; the title says which."
 _FIG2 = "Figure 2. Input (outline: lesion) and Grad-CAM of each detector, by the fold's model that did not see the patient, in the slice with most lesion of the patients with the most, the median and the least. Each map is scaled to its own maximum."
 _HEAT_NOTE = """One slice a case, that with most lesion. Inside: share of the heat that lies in the lesion, beside the share of the body that is lesion (chance). Hit: the hottest pixel lies in the lesion or within a cell of the network's last map of it."""
 _BANDS = "Bands: 95 % of the curves of resampled patients. Dots: where slices were called."
@@ -545,7 +604,7 @@ def _segmentation_section(run, evaluation, n_boot, seed):
         _save(run, "published_ttests", published_table("paired"))
         blocks.append(_table("Paired t-tests of Dice", _with_published(readable_ttests(tests)), _TTEST_NOTE))
     else: blocks.append(_text("Paired t-tests: not run, they need two methods on common cases."))
-    blocks += [_text(s) for s in _empty_sentences(table)] + [_figure_block(run, "figs1_cases", _plot_s1(run, evaluation), _S1)]
+    blocks += [_text(s) for s in _empty_sentences(table)] + [_figure_block(run, "figs1_cases", plot_run_cases(run), _S1)]
     return dict(title="Segmentation", blocks=blocks + [b for m in read_methods(run, "scores") for b in _case_blocks(run, m)])
 
 def _with_published(tests):
@@ -568,71 +627,31 @@ def _case_blocks(run, method):
     if fig is not None: return [_figure_block(run, f"cases_{method}", fig, caption)]
     return [_text(f"{model_label(method)}: no pictures, since no case has lesions or a CT or mask is no longer where the cohort table says.")]
 
-# %% ../nbs/40_report.ipynb #4eb52575
-def _workflow(run, evaluation):
-    "What stands in the boxes of Fig. 3."
-    c, training = cohort_summary(run), training_table(run)
-    shown = lambda names, stage: [(f"{model_label(m)}\n{_short(training, m)}", m in read_methods(run, stage)) for m in dict.fromkeys([*names, *read_methods(run, stage)])]
-    n = lambda v: _count(v) if np.isfinite(v) else "?"
-    return {"CT and masks": [(f"{n(c['patients'])} patients, {n(c['cases'])} CTs\n{n(c['slices'])} slices", True), (f"{n(c['lesions'])} lesions\n{n(c['slices_with_lesion'])} slices with one", True), (f"scored: {evaluation.kind}\nby patient", True)],
-            "Which slices?": shown(DETECTORS, "detections"), "Which voxels?": shown(SEGMENTERS, "scores"),
-            "What follows?": [("lesions, agreement\nFig. 5", (Path(run)/"lesions"/"universe.parquet").exists()), ("radiomics, ICC\nTable 3", len(icc_of_run(run)) > 0), ("Grad-CAM\nFig. 2", (Path(run)/"gradcam"/"slices.parquet").exists())]}
-
-def _short(training, model):
-    t = training[training.model == model]
-    return f"{len(t)} fold{'s'*(len(t) > 1)}, {t.steps.max():,.0f} steps" if len(t) else "not trained"
-
+# %% ../nbs/40_report.ipynb #62594fe2
 def _cohort_section(run, evaluation):
     "Who was studied, and how."
     cohort, _, _ = _setting(run)
     headers = [read_header(p) for p in cohort.image] if all(Path(p).exists() for p in cohort.image) else []
     fractions = _file(run, "lesions/universe")
     about = describe_cohort(headers, patient_table(run), None if fractions is None else _silently(region_fractions, fractions, n_boot=100))
-    blocks = [_text(f"{evaluation.sentence} The training of each model stands under its numbers."), _figure_block(run, "fig3_workflow", plot_workflow(_workflow(run, evaluation)), "Figure 3. The workflow, with the numbers of this run.")]
+    blocks = [_text(f"{evaluation.sentence} The training of each model stands under its numbers."), _figure_block(run, "fig3_workflow", plot_run_workflow(run), "Figure 3. The workflow, with the numbers of this run.")]
     if len(about): blocks.append(_table("The cohort", about, "CTs as they were read; lesions of the patients whose truth was measured."))
-    return dict(title="Cohort and workflow", blocks=blocks + [_fig1_block(run, cohort)])
+    return dict(title="Cohort and workflow", blocks=blocks + [_figure_block(run, "fig1_lesion", plot_run_lesion(run), _FIG1)])
 
-def _fig1_block(run, cohort):
-    "Fig. 1, where there is a lesion and its files are there."
-    truth = _truth(run, "lesions")
-    lesion = None if truth is None else pick_lesion(truth)
-    if lesion is None: return None
-    case = cohort.set_index("case").loc[lesion.case]
-    if not all(Path(case[k]).exists() for k in ("image", "mask")): return None
-    none = "" if lesion.what != "lesion" else " No lesion of this cohort is known to be diffuse, so it is the largest."
-    return _figure_block(run, "fig1_lesion", plot_boxed_lesion(case.image, case["mask"], lesion), f"Figure 1. A {lesion.what} in its box.{none}")
-
-# %% ../nbs/40_report.ipynb #62386aa4
+# %% ../nbs/40_report.ipynb #2bf04a76
 def _heat_blocks(run):
     "Fig. 2 and its measures, where Grad-CAM was run."
-    folder, slices = Path(run)/"gradcam", _file(run, "gradcam/slices")
-    names = [] if slices is None else [m for m in dict.fromkeys([*DETECTORS, *(p.stem for p in sorted(folder.glob("*.npy")))]) if (folder/f"{m}.npy").exists() and m not in ("hu", "masks")]
-    if not names or not len(slices): return [_text("Grad-CAM (Fig. 2): not run.")]
-    order = slices.lesion_mm2.sort_values(ascending=False).index
-    rows = list(dict.fromkeys([order[0], order[len(order)//2], order[-1]]))
-    load = lambda name: np.load(folder/f"{name}.npy", allow_pickle=False)[rows]
-    fig = plot_heat(slices.loc[rows], load("hu"), load("masks"), {m: load(m).astype(np.float32) for m in names}, slices.pixel_mm.iloc[0], {m: slices[m].loc[rows].to_numpy() for m in names}, MODELS)
-    summary = _file(run, "gradcam/summary")
+    fig, summary = plot_run_heat(run), _file(run, "gradcam/summary")
+    if fig is None: return [_text("Grad-CAM (Fig. 2): not run.")]
     _save(run, "fig2_heat", summary)
     return [_figure_block(run, "fig2_gradcam", fig, _FIG2), _table("Where the heat lies", _readable_heat(summary), _HEAT_NOTE)]
 
 def _readable_heat(summary):
-    ratio = lambda r, k: "–" if not np.isfinite(r[k]) else f"{r[k]:.1f}" + (f" ({r[k + '_low']:.1f} to {r[k + '_high']:.1f})" if np.isfinite(r[f"{k}_low"]) else "")
+    ratio = lambda r, k: "–" if not np.isfinite(r[k]) else f"{r[k]:.1f}" + (f" ({max(0, r[k + '_low']):.1f} to {r[k + '_high']:.1f})" if np.isfinite(r[f"{k}_low"]) else "")
     return pd.DataFrame([{"Detector": model_label(r["detector"]), "Heat inside": f"{r['inside']:.2f}", "times chance in the body": ratio(r, "over_chance_body"), "Hit": f"{r['hit']:.2f}", "times chance": ratio(r, "hit_over_chance_body"),
                           "Slices": r["n_slices"], "without heat": r["n_empty"], "Patients": r["n_patients"], "note": r["reason"]} for r in summary.to_dict("records")])
 
-def _plot_s1(run, evaluation):
-    "Fig. S1 over the methods' common cases; None where a file is missing or no case has a lesion."
-    cohort, _, _ = _setting(run)
-    scores = {m: _scored(t, evaluation) for m, t in read_methods(run, "scores").items()}
-    if not scores: return None
-    both = pd.concat(scores).groupby("case").agg(dice=("dice", "mean"), truth_ml=("truth_ml", "first"), n=("dice", "size")).reset_index()
-    cases = list(dict.fromkeys(r.case for r in pick_cases(both[both.n == len(scores)]).values()))
-    whole, masks = cohort.set_index("case"), {m: {c: str(Path(run)/"predictions"/m/f"{c}.nii.gz") for c in cases} for m in scores}
-    files = [p for c in cases for p in (whole.image[c], whole["mask"][c], *(masks[m][c] for m in scores))]
-    return plot_s1(cohort, masks, cases) if files and all(Path(p).exists() for p in files) else None
-
-# %% ../nbs/40_report.ipynb #d8782526
+# %% ../nbs/40_report.ipynb #980cb59f
 def _lesion_section(run, n_boot, seed):
     table = lesion_summary(run)
     if not len(table): return dict(title="Lesions", blocks=[_text("Not run: there are no lesion tables in this run.")])
@@ -646,7 +665,7 @@ def _agreement_blocks(run, n_boot, seed):
     for name, t in found.items(): _save(run, f"fig5_{name}", t)
     printed = [f"{r.task}: {r.published}. How it may differ: {r.differs}." for r in published_clinical().itertuples()]
     return [_figure_block(run, "fig5_agreement", plot_run_agreement(run, found), _FIG5),
-            _table("Sensitivity and specificity of the clinical tasks (Fig. 5a, b, d, e)", readable_agreement(found["agreement"], MODELS), _UNIVERSE_NOTE.format(found["agreement"].universe_methods.iloc[0])),
+            _table("Sensitivity and specificity of the clinical tasks (Fig. 5a, b, d, e)", readable_agreement(found["agreement"], MODELS), _UNIVERSE_NOTE.format(", ".join(model_label(m) for m in found["agreement"].universe_methods.iloc[0].split(", ")))),
             _table("Neighbours within 10 slices (Fig. 5c)", readable_neighbours(found["neighbours"], MODELS), "A neighbour is correct if it is a true lesion, or shares a voxel with one."),
             _text("Published, another cohort, definitions partly not stated; for orientation:"), dict(kind="list", items=printed)]
 
@@ -736,11 +755,12 @@ def write_cards(
         written.append(write_text(text, Path(run)/"models"/m/"README.md"))
     return written
 
-# %% ../nbs/40_report.ipynb #f50d3037
+# %% ../nbs/40_report.ipynb #909470b5
 _CELLS = [ # title, what to read before it, code
-    ("Detection (Table 1, Fig. 4a)", "detection_table", "table1 = detection_table(run, {threshold}, n_boot={n_boot}, seed={seed})\nreadable_table1(table1)"), ("", "", "plot_table1(table1)"),
-    ("Segmentation (Table 2, Fig. 4b, t-tests)", "segmentation_table", "table2 = segmentation_table(run, n_boot={n_boot}, seed={seed})\nreadable_table2(table2)"), ("", "", "plot_table2(table2)"),
-    ("", "", "tests = method_ttests(run, n_boot={n_boot}, seed={seed})\nreadable_ttests(tests) if len(tests) else 'needs two methods'"),
+    ("Cohort and workflow (Fig. 3, Fig. 1)", "plot_run_workflow", "plot_run_workflow(run)"), ("", "", "plot_run_lesion(run) or 'no lesion whose files are at hand'"),
+    ("Detection (Table 1, Fig. 4a, Fig. 2)", "detection_table", "table1 = detection_table(run, {threshold}, n_boot={n_boot}, seed={seed})\nreadable_table1(table1)"), ("", "", "plot_table1(table1)"), ("", "", "plot_run_heat(run) or 'Grad-CAM was not run'"),
+    ("Segmentation (Table 2, Fig. 4b, t-tests, Fig. S1)", "segmentation_table", "table2 = segmentation_table(run, n_boot={n_boot}, seed={seed})\nreadable_table2(table2)"), ("", "", "plot_table2(table2)"),
+    ("", "", "tests = method_ttests(run, n_boot={n_boot}, seed={seed})\nreadable_ttests(tests) if len(tests) else 'needs two methods'"), ("", "", "plot_run_cases(run) or 'no pictures: a file is missing'"),
     ("Lesions and clinical agreement (Fig. 5)", "agreement_tables", "lesion_summary(run)"), ("", "", "found = agreement_tables(run, n_boot={n_boot}, seed={seed})\nplot_run_agreement(run, found)"),
     ("", "", "readable_agreement(found['agreement'], MODELS) if found else 'not run'"),
     ("Radiomics (Table 3)", "icc_of_run", "icc = icc_of_run(run)\nreadable_table3(icc, labels=MODELS) if len(icc) else 'not run'"),

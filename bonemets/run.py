@@ -6,11 +6,10 @@
 __all__ = ['STUDY_PRESETS', 'StudySettings', 'make_settings', 'read_settings', 'checked_cohort', 'sound_cases', 'study_splits',
            'pixel_for', 'judges', 'cases_to_score', 'load_folds', 'run_study', 'study_status', 'run_demo']
 
-# %% ../nbs/41_run.ipynb #01492599
+# %% ../nbs/41_run.ipynb #a19b0b34
 import os, shutil, sys, time, tomllib, warnings
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,11 +31,11 @@ from .report import build_report
 from .segment import Segmenter, SegmenterEnsemble, join_folds, predict_cases, train_segmenter
 from .slices import build_store, open_store, source_key
 from .stats import FewPatientsWarning
-from .stages import Stage, did_you_mean, environment, read_manifest, run_stages, stage_table
+from .stages import _open_once, Stage, did_you_mean, environment, read_manifest, run_stages, stage_table
 from .train import Recipe, make_recipe
 from .volume import read_header
 
-# %% ../nbs/41_run.ipynb #84d177a0
+# %% ../nbs/41_run.ipynb #9ed47e35
 @dataclass(frozen=True)
 class StudySettings:
     "The settings of a study; `config.json` of a run folder holds them."
@@ -52,14 +51,14 @@ class StudySettings:
     nnunet: tuple = () # nnU-Net's configurations, "2d", "3d_fullres"; the mean of their probabilities makes the masks; none: no nnU-Net
     detector_settings: dict = field(default_factory=dict) # fields of `Recipe` for the detectors
     segmenter_settings: dict = field(default_factory=dict) # fields of `Recipe` for the segmenters
-    nnunet_settings: dict = field(default_factory=dict) # planner, memory_gb, and epochs, iterations, val_iterations, save_every
+    nnunet_settings: dict = field(default_factory=dict) # planner, memory_gb, and epochs, iterations, val_iterations, save_every, mirror
 
 _ALL = dict(detectors=("efficientnet", "densenet", "resnet34"), segmenters=("unet", "resunet", "resattunet")) # the paper's networks
 
 STUDY_PRESETS = { # what differs from the defaults, by preset: fields of `StudySettings`
     "demo": dict(folds=2, fit=96, nnunet_settings=dict(epochs=2, iterations=5, val_iterations=1, memory_gb=.25)),
     "quick": dict(**_ALL, nnunet=("2d",), folds=3, detector_settings=dict(epochs=6, precision="bfloat16"), segmenter_settings=dict(epochs=6, batch_size=8, precision="bfloat16"),
-                  nnunet_settings=dict(epochs=4, iterations=25, val_iterations=4, memory_gb=.5)),
+                  nnunet_settings=dict(epochs=4, iterations=25, val_iterations=4, memory_gb=.5, mirror=0)),
 "paper": dict(**_ALL, nnunet=("3d_fullres",), fit=None),
 }
 
@@ -277,7 +276,7 @@ def load_folds(
     "The trained models of all folds."
     return [kind.load(run/"models"/name/f"fold{k}") for k in range(len(splits["folds"]))]
 
-# %% ../nbs/41_run.ipynb #e46527b2
+# %% ../nbs/41_run.ipynb #47d8f33b
 def _detect_study(
     run: Path, # the run folder
     splits: dict, # the splits
@@ -292,14 +291,11 @@ def _detect_case(run, name, case):
     "Slice probabilities of one case: the mean of the models that never saw it."
     run = Path(run)
     splits, store = read_splits(run/"splits.json"), open_store(run/"slices")
-    models = [_open_model(Detector, str(folder), read_json(folder/"config.json")["weights"]) for folder in (run/"models"/name/f"fold{k}" for k in judges(case, splits))]
+    models = [_open_once(Detector, str(folder), read_json(folder/"config.json")["weights"]) for folder in (run/"models"/name/f"fold{k}" for k in judges(case, splits))]
     found = [detect_cases(m, store, [case]) for m in models]
     return found[0].assign(probability=np.mean([f.probability for f in found], axis=0), fold=judges(case, splits)[0] if case not in splits["test"] else -1)
 
-@lru_cache(maxsize=16)
-def _open_model(kind, folder, weights): return kind.load(folder)          # one that was trained anew has other weights, and is opened anew
-
-# %% ../nbs/41_run.ipynb #749119bc
+# %% ../nbs/41_run.ipynb #3e817842
 _MASKS = 2 # raise it when the rule from probabilities to masks changes: they are then made anew
 
 def _segment_study(
@@ -321,7 +317,7 @@ def _segment_study(
 def _segment_case(run, name, row):
     "The mask of one case, by the ensemble that lies in the run folder."
     folder = Path(run)/"models"/name
-    predict_cases(_open_model(SegmenterEnsemble, str(folder), content_hash(read_json(folder/"ensemble.json"))), pd.DataFrame([row]), Path(run)/"predictions"/name, progress=False)
+    predict_cases(_open_once(SegmenterEnsemble, str(folder), content_hash(read_json(folder/"ensemble.json"))), pd.DataFrame([row]), Path(run)/"predictions"/name, progress=False)
 
 # %% ../nbs/41_run.ipynb #ed6b4b35
 def _nnunet_folder(study):
@@ -357,7 +353,7 @@ def _cpu_slots(folds):
     if torch.cuda.is_available(): return None
     return ["cpu"]*max(1, min(count_workers(), folds, int(_free_gb()/4)))
 
-# %% ../nbs/41_run.ipynb #2dbb4e60
+# %% ../nbs/41_run.ipynb #bfbe2dc9
 def _nnunet_stages(study):
     "Plan, train and let nnU-Net segment."
     run, s = study.run, study.settings
@@ -375,7 +371,7 @@ def _segment_nnunet(study):
     "nnU-Net's masks of the cases to score."
     folder, out, planner = study.run/_nnunet_folder(study), study.run/"predictions"/"nnunet", _nnunet_planner(study)
     if study.splits["evaluation"] != "test": return out_of_fold(folder, study.cohort, study.settings.nnunet, planner=planner, out=out)
-    return predict_nnunet(folder, study.cohort[study.cohort.case.isin(study.scored)], out, study.settings.nnunet, planner=planner, workers=study.workers, progress=study.progress)
+    return predict_nnunet(folder, study.cohort[study.cohort.case.isin(study.scored)], out, study.settings.nnunet, planner=planner, workers=study.workers, progress=study.progress, mirror=bool(study.settings.nnunet_settings.get("mirror", 1)))
 
 # %% ../nbs/41_run.ipynb #65a85dd8
 def _have_gradcam(): return find_spec("pytorch_grad_cam") is not None

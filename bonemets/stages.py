@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['environment', 'read_manifest', 'Stage', 'run_stage', 'stage_table', 'run_stages', 'did_you_mean']
 
-# %% ../nbs/39_stages.ipynb #10355055
+# %% ../nbs/39_stages.ipynb #365bc67d
 import difflib, importlib.metadata as metadata
 import os, platform, socket, time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -152,3 +153,9 @@ def did_you_mean(
     "The nearest allowed word, for the end of an error."
     near = difflib.get_close_matches(str(word), [str(a) for a in allowed], n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+# %% ../nbs/39_stages.ipynb #de64a9f5
+@lru_cache(maxsize=16)
+def _open_once(kind, folder, key):
+    "What `kind.load(folder)` gives, kept for the next call with the same key."
+    return kind.load(folder)
