@@ -69,7 +69,7 @@ def _options(
 ):
     if debug: os.environ["BONEMETS_DEBUG"] = "1"
 
-# %% ../nbs/60_cli.ipynb #5653f5dd
+# %% ../nbs/60_cli.ipynb #73423d14
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/demo"), # the run folder
@@ -91,7 +91,7 @@ def run_command(
     until: Annotated[Optional[str], typer.Option(metavar="PART", help="The last part to do.")] = None, # None: to the end
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases whose files are not fit, and name them in the report, rather than stop.")] = False, # whether to
     workers: Annotated[Optional[int], typer.Option(min=1, help="Processes for reading and measuring; by default one a core.")] = None, # processes; None: all cores
-    scheduler: Annotated[Optional[str], typer.Option(metavar="ADDRESS", help="A Dask scheduler, such as tcp://host:8786, whose workers check, prepare, predict and measure.")] = None, # None: this machine
+    scheduler: Annotated[Optional[str], typer.Option(metavar="ADDRESS", help="A Dask scheduler, such as tcp://host:8786, that does the work a case at a time.")] = None, # None: this machine
     folds: Annotated[Optional[int], typer.Option(min=2, help="Folds of the cross-validation; by default the preset's.")] = None, # folds; None: the preset's
     seed: Annotated[Optional[int], typer.Option(min=0, help="Decides splits, weights and order.")] = None, # seed; None: the default
 ):  # nothing; prints the report's path

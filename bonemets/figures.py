@@ -107,7 +107,7 @@ def save_figure(
             with atomic_write(path) as tmp: fig.savefig(tmp, format=path.suffix[1:], **how)
     return paths
 
-# %% ../nbs/38_figures.ipynb #470edf02
+# %% ../nbs/38_figures.ipynb #869ea2b7
 _USE = ["Research on CT with lesion masks of the same kind: same body region, reader's rule, scanner protocol. **Not a medical device**, not for diagnosis or treatment.",
         "Not for patients of its own training: predictions of those are too good. `bonemets` warns of them by their ids."]
 
@@ -117,6 +117,12 @@ def _span(folds, key, form="{:,g}"):
     "A value of all folds: one, or the range."
     values = [f[key] for f in folds if isinstance(f.get(key), (int, float)) and not isinstance(f.get(key), bool)]
     return "" if not values else " to ".join(dict.fromkeys(form.format(v) for v in (min(values), max(values))))
+
+def _weights_of(config):
+    "What a network began with: nothing where its record does not say."
+    if "pretrained" not in config: return ""
+    if isinstance(config["pretrained"], str): return f"from {Path(config['pretrained']).name}"
+    return "ImageNet" if config["pretrained"] else "random"
 
 def model_card(
     name: str, # name of the model, as printed
@@ -129,11 +135,13 @@ def model_card(
     if not folds: raise ValueError("folds must hold at least one fold's record, got none")
     f = folds[0]
     windows = ", ".join(f"level {a:g}, width {b:g}" for a, b in f.get("windows", ()))
-    details = [("Kind", f.get("kind", "")), ("Architecture", f.get("arch", name)), ("Folds", len(folds)), ("Input", f"slices of {f['size']} x {f['size']} pixels of {f['pixel_mm']:.3g} mm" if "size" in f and "pixel_mm" in f else ""),
-               ("Windows, HU", windows), ("Weights before training", "" if "pretrained" not in f else f"from {Path(str(f['pretrained'])).name}" if isinstance(f["pretrained"], str) else "ImageNet" if f["pretrained"] else "random"),
+    details = [("Kind", f.get("kind", "")), ("Architecture", f.get("arch", name)), ("Folds", len(folds)),
+               ("Input", f"slices of {f['size']} x {f['size']} pixels of {f['pixel_mm']:.3g} mm" if "size" in f and "pixel_mm" in f else ""),
+               ("Windows, HU", windows), ("Weights before training", _weights_of(f)),
                ("Configurations", ", ".join(f.get("configurations", ())))]
     trained = [("Patients, a fold", _span(folds, "n_train_patients")), ("Slices, a fold", _span(folds, "n_train_slices")), ("of them with a lesion", _span(folds, "n_train_positive")),
-               ("Steps, a fold", _span(folds, "steps")), ("Epochs, a fold", _span(folds, "epochs")), ("Slices or patches a step", _span(folds, "batch_size")), ("Highest learning rate", _span(folds, "lr")),
+               ("Steps, a fold", _span(folds, "steps")), ("Epochs, a fold", _span(folds, "epochs")), ("Slices or patches a step", _span(folds, "batch_size")),
+               ("Highest learning rate", _span(folds, "lr")),
                ("Seconds, a fold", _span(folds, "seconds", "{:,.0f}")), ("Seed", _span(folds, "seed")), ("Epoch and threshold chosen on", f.get("threshold_rule") or f.get("chosen_by", ""))]
     parts = [[f"# {name}"], ["## Details", "", *_card_table(details)], ["## Intended use", "", *(f"- {u}" for u in _USE)], ["## Training", "", *_card_table(trained)],
              ["## Evaluation", "", *_card_table(evaluation)], ["## Limits", "", *(f"- {l}" for l in limits)]]

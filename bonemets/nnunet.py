@@ -135,8 +135,9 @@ def check_dataset(
         raise BonemetsError(f"{split} is not the split of this run (someone changed or removed it); write it again with write_nnunet_splits, or export into another folder")
     return info
 
-# %% ../nbs/33_nnunet.ipynb #0bc835f3
-# epochs, training and validation steps in each, epochs between checkpoints, whether the mask of a validation case is asked of its mirrored CT too (1, which takes four to eight times as long, or 0): nnU-Net's own, but for the checkpoints, which it has at 50
+# %% ../nbs/33_nnunet.ipynb #d01b87d2
+# epochs, training and validation steps in each, epochs between checkpoints, whether mirrored CTs have a say in the masks of validation cases (1 or 0; four to eight times the work);
+# nnU-Net's own, but for the checkpoints, which it has at 50
 BUDGET = dict(epochs=1000, iterations=250, val_iterations=50, save_every=10, mirror=1)
 
 def _environment(folder, workers=1, threads=1, gpus="", budget=None):

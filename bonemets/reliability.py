@@ -39,7 +39,7 @@ def table3(
     spans = {new: text.groupby("method")[old].agg(["min", "max"]).loc[wide.index] for new, old in counts.items()}
     return wide.assign(**{k: [f"{a}" if a == b else f"{a} to {b}" for a, b in s.to_numpy()] for k, s in spans.items()}).rename_axis(columns=None)
 
-# %% ../nbs/26_reliability.ipynb #0198f007
+# %% ../nbs/26_reliability.ipynb #8c954ebe
 _PUBLISHED = { # as printed: value, and the two numbers in brackets, by class in the paper's order
     "unet": [(.93, .92, .93), (.84, .83, .85), (.92, .91, .93), (.87, .86, .88), (.83, .81, .84), (.73, .69, .77)],
     "resunet": [(.96, .95, .96), (.81, .79, .82), (.89, .88, .90), (.82, .80, .83), (.81, .79, .83), (.40, .32, .47)],
@@ -66,7 +66,8 @@ def readable_table3(
     rows = [dict(Model=named(m), source="this run") | r | dict(note=(notes or {}).get(m, "")) for m, r in zip(ours.index, ours.to_dict("records"))]
     rows += [dict(Model=named(m), source="not trained") for m in _PUBLISHED if m not in ours.index]
     for m, t in published_table3().groupby("model", sort=False):
-        rows.append(dict(Model=named(m), source="published", note="published, another cohort; how it was pooled is not stated") | {_ORDER[r.feature_class]: f"{r.icc:.2f} ({r.low:.2f}, {r.high:.2f})" for r in t.itertuples()})
+        cells = {_ORDER[r.feature_class]: f"{r.icc:.2f} ({r.low:.2f}, {r.high:.2f})" for r in t.itertuples()}
+        rows.append(dict(Model=named(m), source="published", note="published, another cohort; how it was pooled is not stated") | cells)
     return pd.DataFrame(rows).fillna({"note": ""}).fillna("–")
 
 # %% ../nbs/26_reliability.ipynb #56e85369

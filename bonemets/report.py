@@ -347,15 +347,19 @@ def plot_run_heat(
     heats, said = {m: load(m).astype(np.float32) for m in names}, {m: slices[m].loc[rows].to_numpy() for m in names}
     return plot_heat(slices.loc[rows], load("hu"), load("masks"), heats, slices.pixel_mm.iloc[0], said, MODELS)
 
-# %% ../nbs/40_report.ipynb #723160c5
+# %% ../nbs/40_report.ipynb #40cea950
 def _workflow(run, evaluation):
     "What stands in the boxes of Fig. 3."
     c, training = cohort_summary(run), training_table(run)
     shown = lambda names, stage: [(f"{model_label(m)}\n{_short(training, m)}", m in read_methods(run, stage)) for m in dict.fromkeys([*names, *read_methods(run, stage)])]
     n = lambda v: _count(v) if np.isfinite(v) else "?"
-    return {"CT and masks": [(f"{n(c['patients'])} patients, {n(c['cases'])} CTs\n{n(c['slices'])} slices", True), (f"{n(c['lesions'])} lesions\n{n(c['slices_with_lesion'])} slices with one", True), (f"scored: {evaluation.kind}\nby patient", True)],
+    there = lambda name: (Path(run)/name).exists()
+    data = [f"{n(c['patients'])} patients, {n(c['cases'])} CTs\n{n(c['slices'])} slices",
+            f"{n(c['lesions'])} lesions\n{n(c['slices_with_lesion'])} slices with one", f"scored: {evaluation.kind}\nby patient"]
+    return {"CT and masks": [(text, True) for text in data],
             "Which slices?": shown(DETECTORS, "detections"), "Which voxels?": shown(SEGMENTERS, "scores"),
-            "What follows?": [("lesions, agreement\nFig. 5", (Path(run)/"lesions"/"universe.parquet").exists()), ("radiomics, ICC\nTable 3", len(icc_of_run(run)) > 0), ("Grad-CAM\nFig. 2", (Path(run)/"gradcam"/"slices.parquet").exists())]}
+            "What follows?": [("lesions, agreement\nFig. 5", there("lesions/universe.parquet")),
+                               ("radiomics, ICC\nTable 3", len(icc_of_run(run)) > 0), ("Grad-CAM\nFig. 2", there("gradcam/slices.parquet"))]}
 
 def _short(training, model):
     t = training[training.model == model]
@@ -548,20 +552,25 @@ def _figure_block(run, name, fig, caption):
     fig.savefig(small, format="png", dpi=110)
     return dict(kind="figure", caption=caption, wide=fig.get_figwidth() > 6, data=base64.b64encode(small.getvalue()).decode())
 
-# %% ../nbs/40_report.ipynb #8947aab5
+# %% ../nbs/40_report.ipynb #221f4d17
 _LESION_NOTE = "A method's lesions are not the same lesions as the truth's: groups, not pairs. Matched lesions stand in the tables below."
 _RADIOMICS_NOTE = """Groups of lesions, not matched pairs: equal medians don't mean equal features. Lesions too small for features are counted under “no features”."""
 _PATIENT_NOTE = "Dice: mean over the patient's cases with lesions; – where there is none. Ids are those of the cohort table."
 _TTEST_NOTE = """Paired on the cases (slices) with lesions that both methods have; ± is the SD of the differences, brackets are 95 % intervals over patients, p is Holm-corrected within its unit.
-Published: all p < 0.01; four of the five differences do not fit their own printed means, which the notes say; 0.12 ± 0.37 needs at least 67 pairs for such a p, so the published unit was not the patient."""
+Published: all p < 0.01; four of the five differences do not fit their own printed means, which the notes say; 0.12 ± 0.37 needs at least 67 pairs for such a p, so the published unit
+was not the patient."""
 _MEAN_NOTE = "Mean of the features' ICC(A,1); brackets: 95 % interval over patients, – where there are too few. No published number has this form for certain, so none stands here."
-_UNIVERSE_NOTE = """Distinct lesions: the truth's, one row each, and those that only methods report, joined where they overlap. Negatives of the detection task are the latter, so its specificity depends on which methods are compared: {}.
+_UNIVERSE_NOTE = """Distinct lesions: the truth's, one row each, and those that only methods report, joined where they overlap. Negatives of the detection
+task are the latter, so its specificity depends on which methods are compared: {}.
 A missed lesion counts as negative in the other tasks. Brackets: 95 % intervals over patients; “Not known”: lesions near no bone of the bone map."""
-_FIG5 = "Figure 5. a: lesion detection; b: diffuse or focal; c: neighbours, correct and incorrect; d: weight-bearing bone; e: location, and the share of lesions in each body part. Lines: 95 % intervals over patients; at the right the counts."
+_FIG5 = ("Figure 5. a: lesion detection; b: diffuse or focal; c: neighbours, correct and incorrect; d: weight-bearing bone; e: location, and the share of lesions in each body part. "
+         "Lines: 95 % intervals over patients; at the right the counts.")
 _S1 = "Figure S1. Input, truth and each method's mask in the best, median and worst case by mean Dice over the methods, each in the slice with most truth."
 _FIG1 = "Figure 1. The largest diffuse lesion of the pelvis in its box, else the largest diffuse one, else the largest; the title says which."
-_FIG2 = "Figure 2. Input (outline: lesion) and Grad-CAM of each detector, by the fold's model that did not see the patient, in the slice with most lesion of the patients with the most, the median and the least. Each map is scaled to its own maximum."
-_HEAT_NOTE = """One slice a case, that with most lesion. Inside: share of the heat that lies in the lesion, beside the share of the body that is lesion (chance). Hit: the hottest pixel lies in the lesion or within a cell of the network's last map of it."""
+_FIG2 = ("Figure 2. Input (outline: lesion) and Grad-CAM of each detector, by the fold's model that did not see the patient, in the slice with most lesion of the patients with the most, "
+         "the median and the least. Each map is scaled to its own maximum.")
+_HEAT_NOTE = """One slice a case, that with most lesion. Inside: share of the heat that lies in the lesion, beside the share of the body that is lesion (chance).
+Hit: the hottest pixel lies in the lesion or within a cell of the network's last map of it."""
 _BANDS = "Bands: 95 % of the curves of resampled patients. Dots: where slices were called."
 _BARS = "of this run (solid) and as published for another cohort (hatched)."
 
@@ -591,6 +600,7 @@ def _detection_section(run, evaluation, threshold, n_boot, seed):
     if called: blocks.append(_figure_block(run, "roc", plot_curves(called, n_boot=min(n_boot, 500), seed=seed), f"ROC and precision-recall curves over slices, {evaluation.kind}. {_BANDS}"))
     return dict(title="Detection", blocks=blocks)
 
+# %% ../nbs/40_report.ipynb #11e30b48
 def _segmentation_section(run, evaluation, n_boot, seed):
     table = segmentation_table(run, n_boot, seed)
     tests = method_ttests(run, n_boot, seed)
@@ -627,18 +637,19 @@ def _case_blocks(run, method):
     if fig is not None: return [_figure_block(run, f"cases_{method}", fig, caption)]
     return [_text(f"{model_label(method)}: no pictures, since no case has lesions or a CT or mask is no longer where the cohort table says.")]
 
-# %% ../nbs/40_report.ipynb #62594fe2
+# %% ../nbs/40_report.ipynb #1f2f0a52
 def _cohort_section(run, evaluation):
     "Who was studied, and how."
     cohort, _, _ = _setting(run)
     headers = [read_header(p) for p in cohort.image] if all(Path(p).exists() for p in cohort.image) else []
     fractions = _file(run, "lesions/universe")
     about = describe_cohort(headers, patient_table(run), None if fractions is None else _silently(region_fractions, fractions, n_boot=100))
-    blocks = [_text(f"{evaluation.sentence} The training of each model stands under its numbers."), _figure_block(run, "fig3_workflow", plot_run_workflow(run), "Figure 3. The workflow, with the numbers of this run.")]
+    blocks = [_text(f"{evaluation.sentence} The training of each model stands under its numbers."),
+              _figure_block(run, "fig3_workflow", plot_run_workflow(run), "Figure 3. The workflow, with the numbers of this run.")]
     if len(about): blocks.append(_table("The cohort", about, "CTs as they were read; lesions of the patients whose truth was measured."))
     return dict(title="Cohort and workflow", blocks=blocks + [_figure_block(run, "fig1_lesion", plot_run_lesion(run), _FIG1)])
 
-# %% ../nbs/40_report.ipynb #2bf04a76
+# %% ../nbs/40_report.ipynb #7ed4bb10
 def _heat_blocks(run):
     "Fig. 2 and its measures, where Grad-CAM was run."
     fig, summary = plot_run_heat(run), _file(run, "gradcam/summary")
@@ -648,10 +659,11 @@ def _heat_blocks(run):
 
 def _readable_heat(summary):
     ratio = lambda r, k: "–" if not np.isfinite(r[k]) else f"{r[k]:.1f}" + (f" ({max(0, r[k + '_low']):.1f} to {r[k + '_high']:.1f})" if np.isfinite(r[f"{k}_low"]) else "")
-    return pd.DataFrame([{"Detector": model_label(r["detector"]), "Heat inside": f"{r['inside']:.2f}", "times chance in the body": ratio(r, "over_chance_body"), "Hit": f"{r['hit']:.2f}", "times chance": ratio(r, "hit_over_chance_body"),
+    return pd.DataFrame([{"Detector": model_label(r["detector"]), "Heat inside": f"{r['inside']:.2f}", "times chance in the body": ratio(r, "over_chance_body"), "Hit": f"{r['hit']:.2f}",
+                          "times chance": ratio(r, "hit_over_chance_body"),
                           "Slices": r["n_slices"], "without heat": r["n_empty"], "Patients": r["n_patients"], "note": r["reason"]} for r in summary.to_dict("records")])
 
-# %% ../nbs/40_report.ipynb #980cb59f
+# %% ../nbs/40_report.ipynb #e9ad4ead
 def _lesion_section(run, n_boot, seed):
     table = lesion_summary(run)
     if not len(table): return dict(title="Lesions", blocks=[_text("Not run: there are no lesion tables in this run.")])
@@ -663,9 +675,10 @@ def _agreement_blocks(run, n_boot, seed):
     found = agreement_tables(run, n_boot, seed)
     if not found: return [_text("Clinical agreement: not run, there is no universe of matched lesions in this run.")]
     for name, t in found.items(): _save(run, f"fig5_{name}", t)
+    compared = ", ".join(model_label(m) for m in found["agreement"].universe_methods.iloc[0].split(", "))
     printed = [f"{r.task}: {r.published}. How it may differ: {r.differs}." for r in published_clinical().itertuples()]
     return [_figure_block(run, "fig5_agreement", plot_run_agreement(run, found), _FIG5),
-            _table("Sensitivity and specificity of the clinical tasks (Fig. 5a, b, d, e)", readable_agreement(found["agreement"], MODELS), _UNIVERSE_NOTE.format(", ".join(model_label(m) for m in found["agreement"].universe_methods.iloc[0].split(", ")))),
+            _table("Sensitivity and specificity of the clinical tasks (Fig. 5a, b, d, e)", readable_agreement(found["agreement"], MODELS), _UNIVERSE_NOTE.format(compared)),
             _table("Neighbours within 10 slices (Fig. 5c)", readable_neighbours(found["neighbours"], MODELS), "A neighbour is correct if it is a true lesion, or shares a voxel with one."),
             _text("Published, another cohort, definitions partly not stated; for orientation:"), dict(kind="list", items=printed)]
 
@@ -755,12 +768,15 @@ def write_cards(
         written.append(write_text(text, Path(run)/"models"/m/"README.md"))
     return written
 
-# %% ../nbs/40_report.ipynb #909470b5
+# %% ../nbs/40_report.ipynb #6f719224
 _CELLS = [ # title, what to read before it, code
     ("Cohort and workflow (Fig. 3, Fig. 1)", "plot_run_workflow", "plot_run_workflow(run)"), ("", "", "plot_run_lesion(run) or 'no lesion whose files are at hand'"),
-    ("Detection (Table 1, Fig. 4a, Fig. 2)", "detection_table", "table1 = detection_table(run, {threshold}, n_boot={n_boot}, seed={seed})\nreadable_table1(table1)"), ("", "", "plot_table1(table1)"), ("", "", "plot_run_heat(run) or 'Grad-CAM was not run'"),
-    ("Segmentation (Table 2, Fig. 4b, t-tests, Fig. S1)", "segmentation_table", "table2 = segmentation_table(run, n_boot={n_boot}, seed={seed})\nreadable_table2(table2)"), ("", "", "plot_table2(table2)"),
-    ("", "", "tests = method_ttests(run, n_boot={n_boot}, seed={seed})\nreadable_ttests(tests) if len(tests) else 'needs two methods'"), ("", "", "plot_run_cases(run) or 'no pictures: a file is missing'"),
+    ("Detection (Table 1, Fig. 4a, Fig. 2)", "detection_table", "table1 = detection_table(run, {threshold}, n_boot={n_boot}, seed={seed})\nreadable_table1(table1)"),
+    ("", "", "plot_table1(table1)"), ("", "", "plot_run_heat(run) or 'Grad-CAM was not run'"),
+    ("Segmentation (Table 2, Fig. 4b, t-tests, Fig. S1)", "segmentation_table", "table2 = segmentation_table(run, n_boot={n_boot}, seed={seed})\nreadable_table2(table2)"),
+    ("", "", "plot_table2(table2)"),
+    ("", "", "tests = method_ttests(run, n_boot={n_boot}, seed={seed})\nreadable_ttests(tests) if len(tests) else 'needs two methods'"),
+    ("", "", "plot_run_cases(run) or 'no pictures: a file is missing'"),
     ("Lesions and clinical agreement (Fig. 5)", "agreement_tables", "lesion_summary(run)"), ("", "", "found = agreement_tables(run, n_boot={n_boot}, seed={seed})\nplot_run_agreement(run, found)"),
     ("", "", "readable_agreement(found['agreement'], MODELS) if found else 'not run'"),
     ("Radiomics (Table 3)", "icc_of_run", "icc = icc_of_run(run)\nreadable_table3(icc, labels=MODELS) if len(icc) else 'not run'"),
@@ -776,8 +792,10 @@ def report_cells(
 ) -> list: # (kind, source) pairs for `build_notebook`
     "The cells of `report.ipynb`. Raises FileNotFoundError where `run` is no run folder."
     warned = "\n".join(f"- {l}" for l in limits(run))
-    setup = ("%matplotlib inline\nfrom pathlib import Path\nfrom bonemets.analysis import method_ttests\nfrom bonemets.detection import plot_table1, readable_table1\nfrom bonemets.reliability import readable_table3\n"
-             "from bonemets.report import *\nfrom bonemets.segmentation import plot_table2, readable_table2, readable_ttests\nfrom bonemets.tables import readable_agreement\n\nrun = Path('.')   # this notebook lies in its run folder\ncohort_summary(run)")
+    setup = ("%matplotlib inline\nfrom pathlib import Path\nfrom bonemets.analysis import method_ttests\nfrom bonemets.detection import plot_table1, readable_table1\n"
+             "from bonemets.reliability import readable_table3\n"
+             "from bonemets.report import *\nfrom bonemets.segmentation import plot_table2, readable_table2, readable_ttests\nfrom bonemets.tables import readable_agreement\n\n"
+             "run = Path('.')   # this notebook lies in its run folder\ncohort_summary(run)")
     cells = [("markdown", f"# bonemets report: {Path(run).resolve().name}\n\nBefore you believe a number:\n\n{warned}"), ("code", setup)]
     for title, name, code in _CELLS:
         if title: cells.append(("markdown", f"## {title}" + f"\n\n`{name}` of `bonemets.report`."*bool(name)))

@@ -353,7 +353,7 @@ def _cpu_slots(folds):
     if torch.cuda.is_available(): return None
     return ["cpu"]*max(1, min(count_workers(), folds, int(_free_gb()/4)))
 
-# %% ../nbs/41_run.ipynb #bfbe2dc9
+# %% ../nbs/41_run.ipynb #418aac15
 def _nnunet_stages(study):
     "Plan, train and let nnU-Net segment."
     run, s = study.run, study.settings
@@ -371,7 +371,9 @@ def _segment_nnunet(study):
     "nnU-Net's masks of the cases to score."
     folder, out, planner = study.run/_nnunet_folder(study), study.run/"predictions"/"nnunet", _nnunet_planner(study)
     if study.splits["evaluation"] != "test": return out_of_fold(folder, study.cohort, study.settings.nnunet, planner=planner, out=out)
-    return predict_nnunet(folder, study.cohort[study.cohort.case.isin(study.scored)], out, study.settings.nnunet, planner=planner, workers=study.workers, progress=study.progress, mirror=bool(study.settings.nnunet_settings.get("mirror", 1)))
+    mirror = bool(study.settings.nnunet_settings.get("mirror", 1))
+    test = study.cohort[study.cohort.case.isin(study.scored)]
+    return predict_nnunet(folder, test, out, study.settings.nnunet, planner=planner, workers=study.workers, progress=study.progress, mirror=mirror)
 
 # %% ../nbs/41_run.ipynb #65a85dd8
 def _have_gradcam(): return find_spec("pytorch_grad_cam") is not None

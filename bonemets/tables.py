@@ -49,18 +49,19 @@ def readable_neighbours(
     return pd.DataFrame([{"Method": names.get(r["method"], r["method"]), "Correct neighbours, a lesion": mean(r, "correct"), "Incorrect neighbours, a lesion": mean(r, "incorrect"),
                           "Lesions": r["n_lesions"], "Patients": r["n_patients"], "note": r["reason"] or ""} for r in neighbours.to_dict("records")])
 
-# %% ../nbs/38_tables.ipynb #52f2f9b1
+# %% ../nbs/38_tables.ipynb #581d8768
 def published_clinical() -> pd.DataFrame: # a row a task: task, published (text), differs (how its definition may differ from ours)
     "What the paper says of the clinical tasks, for comparison only."
     unsaid = "what counts as a negative lesion is not stated"
-    rows = [("Lesion detection", "specificity nnUNetv2 0.90, UNet 0.48, “Attention UNet” 0.65, ResAttUNet 0.46 (names as printed); sensitivities similar", unsaid + "; ours are the non-truth lesions of all methods"),
+    rows = [("Lesion detection", "specificity nnUNetv2 0.90, UNet 0.48, “Attention UNet” 0.65, ResAttUNet 0.46 (names as printed); sensitivities similar",
+             unsaid + "; ours are the non-truth lesions of all methods"),
             ("Diffuse or focal", "sensitivity 1.0, specificity above 0.9 for all", "“vast majority of the bone” has no number; ours is 80 % of the bone's section"),
             ("Weight-bearing bone", "sensitivity 0.3 to 0.5; specificity nnUNetv2 0.95, others 0.6 to 0.8", unsaid + "; a missed lesion counts as negative here"),
             ("Location", "specificity near 1; sensitivity lowest in the spine, 0.25 to 0.4, highest in ribs, 0.6 to 1.0", unsaid + "; a missed lesion counts as negative here"),
             ("Clusters", "UNet the largest, nnUNetv2 the smallest", "no numbers are printed")]
     return pd.DataFrame(rows, columns=["task", "published", "differs"])
 
-# %% ../nbs/38_tables.ipynb #7b9202ca
+# %% ../nbs/38_tables.ipynb #57c3ab27
 def _spread(values, unit="", digits=1):
     "`3.3 mm`, or `2.5 to 5.0 mm (median 3.3)`."
     v = np.asarray(values, float)
@@ -75,7 +76,8 @@ def describe_cohort(
     "A cohort in a few rows: voxels, slices, lesions a patient, their regions."
     rows = []
     if headers:
-        rows += [("slices a CT", _spread([h.shape[0] for h in headers], digits=0)), ("slice distance", _spread([h.spacing_mm[0] for h in headers], " mm", 2)), ("pixel", _spread([h.spacing_mm[1] for h in headers], " mm", 2)),
+        rows += [("slices a CT", _spread([h.shape[0] for h in headers], digits=0)), ("slice distance", _spread([h.spacing_mm[0] for h in headers], " mm", 2)),
+                 ("pixel", _spread([h.spacing_mm[1] for h in headers], " mm", 2)),
                  ("pixels a row", _spread([h.shape[2] for h in headers], digits=0))]
     known = by_patient.dropna(subset=[c for c in ("lesions", "lesion_ml") if c in by_patient]) if "lesions" in by_patient else by_patient[:0]
     if len(known):
