@@ -375,7 +375,7 @@ def _segment_nnunet(study):
     test = study.cohort[study.cohort.case.isin(study.scored)]
     return predict_nnunet(folder, test, out, study.settings.nnunet, planner=planner, workers=study.workers, progress=study.progress, mirror=mirror)
 
-# %% ../nbs/41_run.ipynb #65a85dd8
+# %% ../nbs/41_run.ipynb #a95c4e4f
 def _have_gradcam(): return find_spec("pytorch_grad_cam") is not None
 
 def _slices_to_explain(store, scored):
@@ -393,24 +393,28 @@ def _explain_slice(detector, store, case, z):
 def _explain_study(run, store, splits, names):
     "Write gradcam/: `slices.parquet`, `hu.npy`, `masks.npy`, a `<name>.npy` a detector, `summary.parquet`."
     slices, folder, scores = _slices_to_explain(store, cases_to_score(splits)), run/"gradcam", {}
+    shutil.rmtree(folder, ignore_errors=True)                             # maps of other detectors
     where = list(zip(slices.case, slices.z))
     stack = lambda planes, kind: np.stack(planes).astype(kind) if planes else np.zeros((0, store.size, store.size), kind)
     arrays = dict(hu=stack([store.hu(c)[z] for c, z in where], np.int16), masks=stack([store.masks(c)[z] for c, z in where], np.uint8))
     for name in names:
         models = load_folds(run, name, Detector, splits)
-        found = [_explain_slice(models[judges(c, splits)[0]], store, c, z) for c, z in where]
+        try: found = [_explain_slice(models[judges(c, splits)[0]], store, c, z) for c, z in where]
+        except ValueError as e:                                           # a network without feature maps is no reason to lose a study
+            print(f"Grad-CAM of {name}: skipped, {e}")
+            continue
         slices[name], arrays[name] = [p for p, _, _ in found], stack([h for _, h, _ in found], np.float16)
         scores[name] = pd.concat([s.assign(patient=p, case=c, z=z) for (_, _, s), p, c, z in zip(found, slices.patient, slices.case, slices.z)]) if found else pd.DataFrame()
     for name, array in arrays.items():
         with atomic_write(folder/f"{name}.npy") as tmp, open(tmp, "wb") as f: np.save(f, array, allow_pickle=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewPatientsWarning)               # the table says how many there are
-        write_table(heat_summary(scores) if where else pd.DataFrame(dict(detector=names)), folder/"summary.parquet")
+        write_table(heat_summary(scores) if where and scores else pd.DataFrame(columns=["detector"]), folder/"summary.parquet")
     write_table(slices.assign(pixel_mm=store.pixel_mm), folder/"slices.parquet")
 
 def _explain_stage(study):
     names = study.settings.detectors
-    files = ["gradcam/slices.parquet", "gradcam/summary.parquet", *(f"gradcam/{n}.npy" for n in ("hu", "masks", *names))]
+    files = [f"gradcam/{n}" for n in ("slices.parquet", "summary.parquet", "hu.npy", "masks.npy")]
     return Stage("explain", "explain", names, lambda: _explain_study(study.run, study.store, study.splits, names), lambda: files, needs=tuple(f"detect {n}" for n in names))
 
 # %% ../nbs/41_run.ipynb #4717873d
@@ -500,7 +504,7 @@ def study_status(
     for k, v in changes.items(): settings[k] = settings[k] | v if isinstance(settings.get(k), dict) and isinstance(v, dict) else v
     return stage_table(run, _study_stages(_Study(run, None, read_table(run/"cohort.parquet"), make_settings(**settings))))
 
-# %% ../nbs/41_run.ipynb #c6a090fb
+# %% ../nbs/41_run.ipynb #aed007ba
 def run_demo(
     out: str | Path = "runs/demo", # the run folder; the phantoms go into its `cohort`
     n_patients: int = 10, # number of phantoms
@@ -508,10 +512,11 @@ def run_demo(
     shape: tuple = (64, 96, 96), # of each CT, (z, y, x)
     spacing_mm: tuple = (8, 4, 4), # its voxels, (z, y, x), mm
     preset: str = "demo", # the study's preset
+    workers: int | None = None, # as `run_study`
     scheduler=None, # as `run_study`
     **settings, # as `run_study`
 ) -> Path: # path of `report.html`
     "Make a cohort of phantoms and run a study on it."
     with nullcontext() if scheduler is None else use_cluster(scheduler):
-        csv = make_cohort(Path(out)/"cohort", n_patients=n_patients, seed=seed, shape=shape, spacing_mm=spacing_mm)
-    return run_study(csv, out, preset=preset, seed=seed, scheduler=scheduler, **settings)
+        csv = make_cohort(Path(out)/"cohort", n_patients=n_patients, seed=seed, workers=workers, shape=shape, spacing_mm=spacing_mm)
+    return run_study(csv, out, preset=preset, workers=workers, seed=seed, scheduler=scheduler, **settings)
