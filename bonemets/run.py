@@ -59,7 +59,7 @@ STUDY_PRESETS = { # what differs from the defaults, by preset: fields of `StudyS
     "demo": dict(folds=2, fit=96, nnunet_settings=dict(epochs=2, iterations=5, val_iterations=1, memory_gb=.25)),
     "quick": dict(**_ALL, nnunet=("2d",), folds=3, detector_settings=dict(epochs=6, precision="bfloat16"), segmenter_settings=dict(epochs=6, batch_size=8, precision="bfloat16"),
                   nnunet_settings=dict(epochs=4, iterations=25, val_iterations=4, memory_gb=.5, mirror=0)),
-"paper": dict(**_ALL, nnunet=("3d_fullres",), fit=None),
+    "paper": dict(**_ALL, nnunet=("3d_fullres",), fit=None),
 }
 
 # %% ../nbs/41_run.ipynb #474f05b2
@@ -317,7 +317,8 @@ def _segment_study(
 def _segment_case(run, name, row):
     "The mask of one case, by the ensemble that lies in the run folder."
     folder = Path(run)/"models"/name
-    predict_cases(_open_once(SegmenterEnsemble, str(folder), content_hash(read_json(folder/"ensemble.json"))), pd.DataFrame([row]), Path(run)/"predictions"/name, progress=False)
+    key = content_hash([read_json(p) for p in (folder/"ensemble.json", *sorted(folder.glob("fold*/config.json")))])                # the folds' configs hold their weights' hashes
+    predict_cases(_open_once(SegmenterEnsemble, str(folder), key), pd.DataFrame([row]), Path(run)/"predictions"/name, progress=False)
 
 # %% ../nbs/41_run.ipynb #ed6b4b35
 def _nnunet_folder(study):

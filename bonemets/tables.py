@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .bones import REGIONS
 from .core import write_text
 
 # %% ../nbs/38_tables.ipynb #139370dd
