@@ -104,7 +104,7 @@ def regions(
     out = table[array.astype(np.intp)]
     return bones.with_array(out) if isinstance(bones, Volume) else out
 
-# %% ../nbs/03_bones.ipynb #61969a7d
+# %% ../nbs/03_bones.ipynb #84acd821
 def _label_names(path):
     "Label -> name as TotalSegmentator writes them into a NIfTI header; empty where there are none."
     if not str(path).lower().endswith((".nii", ".nii.gz")): return {}
@@ -116,19 +116,26 @@ def _label_names(path):
 
 def _some(labels): return ", ".join(map(str, labels[:8])) + (", …" if len(labels) > 8 else "")
 
-def _disorder(bones, known):
+def _by_plane(bones):
+    "The labels of a map, and the voxels of each in every plane: (Z, labels)."
+    many = bones.max(initial=0) > 4096
+    labels = np.unique(bones) if many else np.arange(bones.max(initial=0) + 1)
+    counts = np.stack([np.bincount((np.searchsorted(labels, plane) if many else plane).ravel(), minlength=len(labels)) for plane in bones])
+    there = counts.any(0) & (labels > 0)
+    return labels[there], counts[:, there]
+
+def _disorder(labels, counts, known):
     "Share of neighbouring vertebrae (at least four there) whose centres stand the wrong way round, 0 to 1."
     number = known.id[known.name.str.fullmatch(r"vertebrae_[CTL]\d+")].sort_values()
-    ids = [i for i in number if (bones == i).any()] if len(number) else []
-    if len(ids) < 4: return 0.
-    counts = np.stack([np.bincount(plane[plane <= ids[-1]].ravel(), minlength=ids[-1] + 1)[ids] for plane in bones])
-    height = (counts * np.arange(len(bones))[:, None]).sum(0) / counts.sum(0)
+    at = np.flatnonzero(np.isin(labels, number))
+    if len(at) < 4: return 0.
+    height = (counts[:, at] * np.arange(len(counts))[:, None]).sum(0) / counts[:, at].sum(0)
     return float((np.diff(height) <= 0).mean())
 
 def _check_bones(bones, scheme, path):
     "Refuse a map whose labels cannot be the scheme's bones."
-    known, there = bone_scheme(scheme), np.unique(bones)
-    there = [int(i) for i in there if i]
+    known, (labels, counts) = bone_scheme(scheme), _by_plane(bones)
+    there = labels.tolist()
     mine = known[known.id.isin(there)]
     why = ("a map from another task or version (MR, or TotalSegmentator 1) numbers its bones otherwise: make it with TotalSegmentator 2's CT task `total`, "
            "or say what its labels are with scheme=")
@@ -137,7 +144,7 @@ def _check_bones(bones, scheme, path):
     names = _label_names(path) if isinstance(scheme, str) else {}
     other = [f"{r.id} is {names[r.id]}, not {r.name}" for r in mine.itertuples() if r.id in names and names[r.id] != r.name]
     if other: raise VolumeError(f"{path} must number bones as the scheme does, but says that label {'; '.join(other[:3])}; {why}")
-    if isinstance(scheme, str) and _disorder(bones, mine) > 0.34:
+    if isinstance(scheme, str) and _disorder(labels, counts, mine) > 0.34:
         raise VolumeError(f"{path} must hold the vertebrae in order from foot to head, got them mixed; {why}")
 
 # %% ../nbs/03_bones.ipynb #5baa6f6b

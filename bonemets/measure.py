@@ -17,7 +17,7 @@ from .radiomics import extract_features
 from .surface import surface_scores
 from .volume import Volume, check_pair, compare_grids, read_mask, read_volume
 
-# %% ../nbs/23_measure.ipynb #a10dce69
+# %% ../nbs/23_measure.ipynb #8572c654
 def score_case(
     truth: str, # path of the manual mask
     pred: str, # path of the predicted mask, on the same grid
@@ -27,16 +27,26 @@ def score_case(
     t = read_mask(truth)
     return score_pair(t, check_pair(t, read_mask(pred)), tolerance_mm)
 
+def _where_any(*masks):
+    "Masks cut to the box around all that is in any of them, one voxel where nothing is: lesions fill little of a volume."
+    box = []
+    for axis in range(3):
+        any_of = np.any([m.any(axis=tuple({0, 1, 2} - {axis})) for m in masks], axis=0)
+        at = np.flatnonzero(any_of)
+        box.append(slice(at[0], at[-1] + 1) if len(at) else slice(0, 1))
+        masks = [m[(slice(None),)*axis + (box[-1],)] for m in masks]
+    return masks
+
 def score_pair(
     truth: Volume, # the manual mask
     pred: Volume, # the predicted mask, on the same grid
     tolerance_mm: float | None = None, # as `score_case`
 ) -> dict: # what `score_case` gives
     "The scores of two masks that are read already."
-    t, p = truth.array, pred.array
+    t, p = _where_any(truth.array, pred.array)
     (t_labels, _), (p_labels, _) = label_lesions(t), label_lesions(p)
     by_slice = slice_dice(t, p)[t.any(axis=(1, 2))]
-    surface = {} if tolerance_mm is None else surface_scores(t, p, truth.spacing_mm, tolerance_mm)
+    surface = {} if tolerance_mm is None else surface_scores(truth.array, pred.array, truth.spacing_mm, tolerance_mm)
     of_slices = dict(slice_dice=float(by_slice.mean()) if len(by_slice) else np.nan, n_lesion_slices=len(by_slice))
     return {**case_scores(t, p, truth.voxel_ml), **of_slices, **surface, **lesion_counts(t_labels, p_labels)}
 

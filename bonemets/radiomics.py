@@ -420,13 +420,13 @@ def _find(labels):
     if not len(rows): return []
     return [b and (slice(int(rows[b[0].start]), int(rows[b[0].stop - 1]) + 1), *b[1:]) for b in find_objects(labels[rows])]
 
-# %% ../nbs/22_radiomics.ipynb #6ac82f0f
+# %% ../nbs/22_radiomics.ipynb #27d9c47f
 def _boxes(labels, per, groups):
     "The regions as (key, box, labels that belong to it)."
+    if groups is not None and per != "lesion": raise ValueError(f"groups are groups of lesions: leave them out with per={per!r}")
     if per == "lesion":
         found = {i: box for i, box in enumerate(_find(labels), 1) if box is not None}
-        if groups is None: return [(i, box, (i,)) for i, box in found.items()]
-        return [(k, _around([found[i] for i in g]), g) for k, g in groups.items()]
+        return [(k, _around([found[i] for i in g]), g) for k, g in _check_groups(groups, found).items()]
     inside = (labels > 0).astype(np.uint8)
     whole = _find(inside)
     if per == "case" or not whole: return [(0, box, None) for box in whole]
@@ -510,13 +510,12 @@ def _for_slices(how):
     classes = {"shape2D" if c == "shape" else c: [] if c == "shape" else f for c, f in how.feature_classes.items()}
     return replace(how, feature_classes=classes, settings=how.settings | {"force2D": True, "force2Ddimension": 0})
 
-# %% ../nbs/22_radiomics.ipynb #1abbbd3a
-def _check_groups(groups, labels, per):
-    "Groups of labels as {key: tuple of labels that are there}."
-    if groups is None: return None
-    if per != "lesion": raise ValueError(f"groups are groups of lesions: leave them out with per={per!r}")
-    groups, there = {int(k): tuple(np.atleast_1d(g).tolist()) for k, g in groups.items()}, set(np.unique(labels).tolist()) - {0}
-    odd = {i for g in groups.values() for i in g} - there
+# %% ../nbs/22_radiomics.ipynb #650d95fe
+def _check_groups(groups, there):
+    "Groups of labels as {key: tuple of labels that are there}; without groups each label alone."
+    if groups is None: return {i: (i,) for i in there}
+    groups = {int(k): tuple(np.atleast_1d(g).tolist()) for k, g in groups.items()}
+    odd = {i for g in groups.values() for i in g} - set(there)
     if odd or not all(groups.values()): raise ValueError(f"groups must name labels that are there, got {sorted(odd) or 'an empty group'}")
     return groups
 
@@ -536,7 +535,7 @@ def _table(keys, rows, key_columns, names):
     table = pd.DataFrame(rows, columns=list(types)).astype(types)
     return table.assign(reason=table.reason.where(table.reason.notna(), None)).copy() # in one piece: pandas warns of tables in many
 
-# %% ../nbs/22_radiomics.ipynb #3368c1e8
+# %% ../nbs/22_radiomics.ipynb #1b420d16
 def extract_features(
     ct_hu, # (Z, Y, X) CT, HU, finite
     labels, # (Z, Y, X) whole numbers on the same grid, 0 background: one lesion for each number
@@ -557,9 +556,9 @@ def extract_features(
     how = _for_slices(how) if per == "slice" else how
     count_workers(workers) # refuses what is no number of workers, before any work
     labels = _as_labels(labels)
-    groups, (hu, left) = _check_groups(groups, labels, per), _normalised(_as_hu(ct_hu, labels), how.settings)
+    boxes, (hu, left) = _boxes(labels, per, groups), _normalised(_as_hu(ct_hu, labels), how.settings)
     names, how = _names(how), replace(how, settings=left)
-    boxes, regions = _boxes(labels, per, groups), _resampled if _resamples(how.settings) else _cropped
+    regions = _resampled if _resamples(how.settings) else _cropped
     return _table([k for k, *_ in boxes], _in_chunks(regions(hu, labels, boxes, spacing_mm, how), how, workers), _KEYS[per], names)
 
 # %% ../nbs/22_radiomics.ipynb #5e3e5420

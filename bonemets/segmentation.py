@@ -7,7 +7,7 @@ __all__ = ['METRICS', 'SEGMENTERS', 'TABLE2_NOTE', 'score_masks', 'score_slices'
            'scores_by_size', 'published_table2', 'published_ttests', 'table2', 'readable_table2', 'plot_table2',
            'readable_ttests', 'pick_cases', 'plot_cases', 'plot_s1']
 
-# %% ../nbs/27_segmentation.ipynb #462c12a8
+# %% ../nbs/27_segmentation.ipynb #757aa93e
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from .core import CohortError
 from .detection import _figure, _metric_bars, _number, _quiet, DETECTORS
 from .froc import error_atlas, lesion_classes
 from .measure import score_case
-from .metrics import _overlap, summarise_scores
+from .metrics import _by_slice, _overlap, summarise_scores
 from .parallel import map_cases
 from .plot import plot_slice
 from .stats import bootstrap_ci
@@ -58,14 +58,14 @@ def score_masks(
     "Score masks against the truth. Raises CohortError naming a case or file that is missing, BonemetsError naming the cases whose grids differ."
     return _per_case(score_case, {k: (*paths, tolerance_mm) for k, paths in _jobs(cohort, masks).items()}, cohort, workers, "scoring masks")
 
-# %% ../nbs/27_segmentation.ipynb #f5a3b092
+# %% ../nbs/27_segmentation.ipynb #2cf410ff
 def _score_slices(truth, pred):
     t = read_mask(truth)
     return _slice_rows(t, check_pair(t, read_mask(pred)))
 
 def _slice_rows(t, p):
     "The scores of the slices that hold lesion in one of two masks."
-    tp, n_truth, n_pred = (np.count_nonzero(m, axis=(1, 2)) for m in (t.array & p.array, t.array, p.array))
+    tp, n_truth, n_pred = (_by_slice(m) for m in (t.array & p.array, t.array, p.array))
     z = np.flatnonzero(n_truth + n_pred)
     of = dict(zip(("precision", "recall", "dice"), _overlap(tp[z], n_pred[z] - tp[z], n_truth[z] - tp[z])))
     mm2 = t.spacing_mm[1]*t.spacing_mm[2]

@@ -174,7 +174,7 @@ def to_canonical(
     "Turn and flip a volume into canonical LPS; no voxel changes its value or its place."
     return _volume(volume.array, volume.header, volume.notes)
 
-# %% ../nbs/01_volume.ipynb #1047e363
+# %% ../nbs/01_volume.ipynb #ff81b941
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 def _suffix(path): return next((s for s in _SUFFIXES if Path(path).name.lower().endswith(s)), Path(path).suffix.lower())
@@ -209,16 +209,23 @@ def _nifti_notes(nifti):
     except Exception: same = False # a quaternion that is none
     return () if same else ("the NIfTI header's qform and sform differ; SimpleITK's choice is taken",)
 
+def _bytes_of(path, size):
+    "The bytes of a file, which should be `size`, unpacked where it is gzip: in one piece, which a stream is half as fast as, unless it is several files in a row."
+    raw = Path(path).read_bytes()
+    if raw[:2] != b"\x1f\x8b": return raw
+    out = zlib.decompress(raw, 31, size)
+    return out if len(out) >= size else gzip.decompress(raw)
+
 def _read_nifti(path, head):
-    "(array, notes) of a NIfTI file, from its bytes; gzip verifies its checksum on the way."
+    "(array that may be read-only, notes) of a NIfTI file, from its bytes; gzip verifies its checksum on the way."
     try:
-        with _open_maybe_gzip(path) as f: raw = f.read()
-        nifti = _nifti_header(raw)
+        with _open_maybe_gzip(path) as f: nifti = _nifti_header(f.read(540))
         kind, start = nifti.get_data_dtype(), int(nifti["vox_offset"])
+        need = start + int(np.prod(head.shape)) * kind.itemsize
+        raw = _bytes_of(path, need)
     except Exception: raise _damaged(path) from None
-    need = start + int(np.prod(head.shape)) * kind.itemsize
     if len(raw) < need: raise VolumeError(f"{path} is cut short: its header promises {need} bytes, it has {len(raw)}; copy or export it again")
-    array = np.frombuffer(raw, kind, int(np.prod(head.shape)), start).reshape(head.shape).astype(kind.newbyteorder("="))
+    array = np.frombuffer(raw, kind, int(np.prod(head.shape)), start).reshape(head.shape).astype(kind.newbyteorder("="), copy=False)
     slope, intercept = nifti.get_slope_inter()
     if (slope, intercept) not in ((None, None), (1, 0)): array = array * slope + intercept
     return array, _nifti_notes(nifti)
@@ -364,9 +371,9 @@ def read_volume(
     hu, clipped = _as_hu(array, path)
     return _volume(hu, head, (*notes, *clipped))
 
-# %% ../nbs/01_volume.ipynb #04bc2ac5
+# %% ../nbs/01_volume.ipynb #54fdb0da
 def _whole(array, path):
-    "Label values as int32; near-integers are cast, others refused."
+    "Label values as whole numbers; near-integers are cast, others refused."
     _refuse_nonfinite(array, path)
     whole = np.rint(array) if array.dtype.kind == "f" else array
     if array.dtype.kind == "f" and np.abs(array - whole).max(initial=0) > 1e-3:
@@ -375,7 +382,7 @@ def _whole(array, path):
                           "labels=True: threshold it first")
     low, high = whole.min(initial=0), whole.max(initial=0)
     if low < 0 or high > 2**31 - 1: raise VolumeError(f"{path} must hold labels from 0 to 2147483647, got {low:g} to {high:g}")
-    return whole.astype(np.int32)
+    return whole if whole.dtype.kind in "biu" else whole.astype(np.int32)
 
 def _values(array):
     "The values of a label map, as text."
@@ -397,17 +404,19 @@ def _lesion_voxels(array, labels, path):
     raise VolumeError(f"{path} must hold 0 and 1 only, got the values {_values(array)}; say which of them are lesion: labels={array.max()}")
 
 def _read_labels(path, labels=None):
-    "(int32 array, native header, notes) of a label map; of a DICOM segmentation only the segments `labels`."
+    "(array of whole numbers, native header, notes) of a label map; of a DICOM segmentation only the segments `labels`."
     if _kind(path) == "series": raise VolumeError(f"{path} must be a file with a mask or label map, got a folder; a DICOM segmentation is one file")
     array, head, notes = _read_seg(path, segments=labels) if _kind(path) == "seg" else _read_image(path)
     return _whole(array, path), head, notes
 
-# %% ../nbs/01_volume.ipynb #92d71def
+# %% ../nbs/01_volume.ipynb #a6f68bdc
 def read_labels(
     path: str | Path, # a label map: NIfTI, NRRD, MetaImage or DICOM segmentation (labels are its segment numbers); or the URL of one
 ) -> Volume: # int32, 0 is background, canonical LPS
     "Read a label map, e.g. of bones. Raises FileNotFoundError, or VolumeError for values that are not whole or are negative."
-    return _volume(*_read_labels(local_path(path)))
+    array, *rest = _read_labels(local_path(path))
+    labels = _volume(array.astype(np.int32, copy=False), *rest)
+    return labels.with_array(np.require(labels.array, requirements="W"))
 
 def read_mask(
     path: str | Path, # a mask: NIfTI, NRRD, MetaImage or DICOM segmentation; or the URL of one
