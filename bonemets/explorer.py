@@ -178,7 +178,7 @@ def _voxel_of(row, masks):
         if len(at): return tuple(at[((at - centre)**2).sum(1).argmin()].tolist())
     return tuple(np.rint(centre).astype(int).tolist())
 
-# %% ../nbs/44_explorer.ipynb #779b5e87
+# %% ../nbs/44_explorer.ipynb #9844b07d
 _ROWS_JS = """
 function render({ model, el }) {
   el.classList.add("bonemets-rows");
@@ -235,7 +235,7 @@ def _rows_class():
     class Rows(anywidget.AnyWidget):
         _esm = _ROWS_JS
         columns, rows = t.List().tag(sync=True), t.List().tag(sync=True)
-        selected, height = t.Int(-1).tag(sync=True), t.Int(230).tag(sync=True)
+        selected, height = t.Int(-1).tag(sync=True), t.Int(330).tag(sync=True)
     return Rows
 
 def _text_rows(lesions, methods):

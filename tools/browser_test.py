@@ -100,7 +100,7 @@ def open_and_run(page, address, name):
     page.click("text=Restart Kernel and Run All Cells")
     page.click("button.jp-Dialog-button.jp-mod-accept")
     page.wait_for_function("""() => { const p = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent);
-        return p.length && !p.some(t => t.includes('[*]')) && p.some(t => /\\[\\d+\\]/.test(t)); }""", timeout=240_000)
+        return p.length && !p.some(t => t.includes('[*]')) && p.some(t => /\\[\\d+\\]/.test(t)); }""", timeout=120_000)
     errors = page.locator("[data-mime-type='application/vnd.jupyter.error']")
     assert errors.count() == 0, f"{name}: {errors.first.inner_text()[:1500]}"
 
@@ -120,6 +120,15 @@ def changes(page, stage, what, do):
         assert time.time() < deadline, f"{what}: the picture stayed the same"
         page.wait_for_timeout(20)
 
+def drag(page, handle, by):
+    "Move a slider's handle with the mouse, pixels to the right (left where negative)."
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"]/2, box["y"] + box["height"]/2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + by, y, steps=5)
+    page.mouse.up()
+
 def try_viewer(page, out):
     "Slider, keys, wheel, window, planes, masks of the tutorial's viewer."
     cell = page.locator(".jp-CodeCell:has(.bonemets-stage)").first
@@ -127,7 +136,7 @@ def try_viewer(page, out):
     page.wait_for_timeout(500)
     title = lambda: stage.get_attribute("aria-label")
     at = title()
-    changes(page, stage, "slider", lambda: (cell.locator(".noUi-handle").last.focus(), page.keyboard.press("ArrowRight")))
+    changes(page, stage, "slider", lambda: drag(page, cell.locator(".noUi-handle").last, -60))
     assert title() != at, "slider: the slice stayed the same"
     changes(page, stage, "key", lambda: (stage.focus(), page.keyboard.press("PageDown")))
     changes(page, stage, "wheel", lambda: (stage.hover(), page.mouse.wheel(0, -100)))
@@ -213,37 +222,46 @@ def measure(page):
     page.evaluate(CLOCK)
     for k in ("ArrowUp", "ArrowDown")*20:
         page.keyboard.press(k)
-        page.wait_for_timeout(200)
+        page.wait_for_timeout(250)
+    page.wait_for_timeout(1500)
     keys, loads = page.evaluate("[keys, loads]")
-    singles, bursts = [min(t - k for t, _ in loads if t >= k) for k in keys], []
+    singles, bursts = [min((t - k for t, _ in loads if t >= k), default=float("inf")) for k in keys], []
     for key in ("ArrowUp", "ArrowDown")*3:
         page.evaluate("() => { keys.length = 0; loads.length = 0 }")
         for _ in range(30): page.keyboard.press(key)
         page.wait_for_timeout(1500)
         keys, loads = page.evaluate("[keys, loads]")
         last = stage.get_attribute("aria-label")
-        bursts.append(min(t for t, title in loads if title == last) - keys[-1])
+        bursts.append(min((t for t, title in loads if title == last), default=float("inf")) - keys[-1])
     return singles, bursts
 
-def session(chromium, address, out, folder, tutorial=True):
+@contextlib.contextmanager
+def picture_of_failure(page, out):
+    try: yield
+    except BaseException:
+        with contextlib.suppress(Exception): page.screenshot(path=out/"failure.png")
+        raise
+
+def session(chromium, address, out, folder):
     "Everything with WebGL on the CPU, then the 3D view without it."
     from playwright.sync_api import sync_playwright
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=chromium, args=NO_NETWORK + SOFTWARE_3D)
         page = browser.new_page(viewport=dict(width=1400, height=1100))
-        if tutorial:
+        with picture_of_failure(page, out):
             open_and_run(page, address, "tutorial.ipynb")
             try_viewer(page, out)
-        open_and_run(page, address, "widgets.ipynb")
-        try_explorer(page, out, folder)
-        try_3d(page, out, "view3d", "ipyniivue:")
-        singles, bursts = measure(page)
-        page.locator(".jp-CodeCell:has-text('np.roll')").first.screenshot(path=out/"viewer.png")
+            open_and_run(page, address, "widgets.ipynb")
+            try_explorer(page, out, folder)
+            try_3d(page, out, "view3d", "ipyniivue:")
+            singles, bursts = measure(page)
+            page.locator(".jp-CodeCell:has-text('np.roll')").first.screenshot(path=out/"viewer.png")
         browser.close()
         browser = p.chromium.launch(executable_path=chromium, args=[*NO_NETWORK, "--disable-3d-apis"])
         page = browser.new_page(viewport=dict(width=1400, height=1100))
-        open_and_run(page, address, "widgets.ipynb")
-        try_3d(page, out, "view3d_without_webgl", "slice viewer:")
+        with picture_of_failure(page, out):
+            open_and_run(page, address, "widgets.ipynb")
+            try_3d(page, out, "view3d_without_webgl", "slice viewer:")
         browser.close()
     return singles, bursts
 
