@@ -157,10 +157,12 @@ def read_markdown(path, root):
     return docs_pages.Page(path.relative_to(root).as_posix(), links=found.links, images=found.images, ids=set(found.ids))
 
 def make_pages(root, target, workers=2):
-    "Process and render every page, some at a time in processes of their own, and read the Markdown files."
+    "Process and render every page, `workers` at a time in processes of their own (0: in this one), and read the Markdown files."
     names = [p.relative_to(root/"nbs") for p in notebooks(root)]
     jobs = [(root/"nbs"/n, target/n, n.as_posix()) for n in names]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool: pages = list(pool.map(docs_pages.make_page, jobs))
+    if workers:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool: pages = list(pool.map(docs_pages.make_page, jobs))
+    else: pages = list(map(docs_pages.make_page, jobs))
     texts = [root/"README.md", root/"CHANGELOG.md", *sorted((root/".github").rglob("*.md"))]
     return pages + [read_markdown(p, root) for p in texts if p.is_file()]
 
@@ -172,10 +174,17 @@ def readme_faults():
 
 def summary(site, seconds):
     "One line on what was checked."
-    count = lambda what: sum(len(getattr(p, what)) for p in site.pages)
+    def count(what): return sum(len(getattr(p, what)) for p in site.pages)
     anchors = sum("#" in link for p in site.pages for link in p.links)
     return (f"docs-check: {len(site.by_name)} pages and {len(site.pages)-len(site.by_name)} Markdown files, {count('links')} links ({anchors} to an anchor), "
             f"{count('images')} pictures, {count('cited')} citations: no fault ({seconds:.0f} s)")
+
+def report(found, site, begin):
+    "Print the faults and leave with exit status 1, or say what was checked."
+    seconds = time.time() - begin
+    for line in found: print(line)
+    if found: raise SystemExit(f"docs-check: {len(found)} fault{'s' if len(found) > 1 else ''} ({seconds:.0f} s)")
+    print(summary(site, seconds))
 
 def main():
     begin = time.time()
@@ -183,9 +192,6 @@ def main():
     os.chdir(ROOT)
     with tempfile.TemporaryDirectory() as folder: pages = make_pages(ROOT, Path(folder), min(2, os.cpu_count() or 1))
     site = read_site(ROOT, pages)
-    found = [*readme_faults(), *faults(site)]
-    for line in found: print(line)
-    if found: raise SystemExit(f"docs-check: {len(found)} fault{'s' if len(found) > 1 else ''} ({time.time()-begin:.0f} s)")
-    print(summary(site, time.time()-begin))
+    report([*readme_faults(), *faults(site)], site, begin)
 
 if __name__ == "__main__": main()

@@ -2,8 +2,9 @@
 
 settings.ini names `ShowDocs`, `link_to_shown` and `DescribePictures` in `procs`, so `make docs` and `make docs-check` see the same pages.
 """
-import json, os, re, shutil
+import json, os, re
 from dataclasses import dataclass, field
+from functools import cache
 from html.parser import HTMLParser
 from importlib import import_module
 from pathlib import Path
@@ -127,15 +128,20 @@ def front_matter(cells):
     raw = next((c.source for c in cells if c.cell_type == "raw"), "")
     return (yaml.safe_load(raw.strip().strip("-")) or {}) if raw.lstrip().startswith("---") else {}
 
+@cache
+def exporter():
+    "nbconvert's exporter to plain HTML, made once, as it compiles its templates."
+    from nbconvert import HTMLExporter
+    return HTMLExporter(template_name="basic")
+
 def read_page(path, name):
     "Render a processed notebook with nbconvert and read what is on it; `name` is its path under nbs/."
     import nbformat
-    from nbconvert import HTMLExporter
     nb = nbformat.read(path, as_version=4)
     for cell in nb.cells:
         for output in pictures(cell):
             for kind in output.data: output.metadata[kind] = {**output.metadata.get(kind, {}), "alt": picture_text(cell)}
-    html, _ = HTMLExporter(template_name="basic").from_notebook_node(nb)
+    html, _ = exporter().from_notebook_node(nb)
     page, front = Reader(html), front_matter(nb.cells)
     labels = re.findall(r"^#\|[ \t]*label:[ \t]*(\S+)", "\n".join(c.source for c in nb.cells), re.M)
     return Page(name, output_name(name), str(front.get("title", "")), page.links, page.images, {*page.ids, *labels}, cited_keys(nb.cells), "bibliography" in front)
@@ -146,16 +152,11 @@ def make_page(job):
     from nbdev.processors import FilterDefaults
     from nbdev.serve_drv import main
     target.parent.mkdir(parents=True, exist_ok=True)
+    in_test = os.environ.get("IN_TEST")   # nbdev sets it and takes it away
     try:
         main((source, target, FilterDefaults))
         return read_page(target, name)
     except Exception as e: return Page(name, output_name(name), error=f"{type(e).__name__}: {str(e)[:600]}")
-    finally: os.environ.pop("IN_TEST", None)
-
-def copy_files(source, target):
-    "Copy what is no notebook, as pictures and styles, to where the processed pages lie."
-    for path in source.rglob("*"):
-        part = path.relative_to(source)
-        if path.is_file() and path.suffix != ".ipynb" and not any(p.startswith(".") for p in part.parts):
-            (target/part).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target/part)
+    finally:
+        if in_test is None: os.environ.pop("IN_TEST", None)
+        else: os.environ["IN_TEST"] = in_test
