@@ -42,11 +42,11 @@ bench: setup ## every script of benchmarks/
 
 docs: setup ## the documentation site in _docs (needs Quarto)
 	@command -v quarto >/dev/null || { echo "docs: Quarto is not installed; get it from https://quarto.org/docs/get-started, the version that .github/workflows/docs.yml names" >&2; exit 1; }
-	@$(BIN)/nbdev_docs
+	@PYTHONPATH="$(CURDIR)/tools" $(BIN)/nbdev_docs
 	@$(BIN)/python tools/readme.py
 
-docs-check: setup ## README.md says what nbs/index.ipynb says
-	@$(BIN)/python tools/readme.py --check
+docs-check: setup ## each page of the site as nbdev makes it: links, anchors, pictures, sidebar, README.md
+	@$(BIN)/python tools/docs_check.py
 
 readme: setup ## write README.md from nbs/index.ipynb
 	@$(BIN)/python tools/readme.py

@@ -41,7 +41,7 @@ def without_figures(cell):
 
 def link(text):
     "Links between notebooks lead to the site's pages."
-    def page(m): return f"]({site()}/{re.sub(r'(^|/)[0-9]+_', chr(92)+'1', m[1])}.html{m[2] or ''})"
+    def page(m): return f"]({site()}/{re.sub(r'(^|/)[0-9]+[a-zA-Z0-9]*_', chr(92)+'1', m[1])}.html{m[2] or ''})"
     return re.sub(r"\]\((?!https?:)([\w/.-]+)\.ipynb(#[\w-]+)?\)", page, text)
 
 def readme():
