@@ -5,10 +5,13 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 OUT ?= runs/demo
+# The pages that teach; the two quick_* pages are studies of an hour each: make tutorials TUTORIALS=quick_sts MINUTES=240
+TUTORIALS ?= $(notdir $(wildcard nbs/tutorials/[0-9]*.ipynb))
+MINUTES ?= 30
 # PYTHONPATH and MPLBACKEND of the caller would change what is tested.
 unexport PYTHONPATH PYTHONHOME MPLBACKEND
 
-.PHONY: help setup setup-newest test demo lab bench docs docs-check readme pins clean
+.PHONY: help setup setup-newest test tutorials demo lab bench docs docs-check readme pins clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -27,6 +30,9 @@ setup-newest: ## the same with the newest version of every dependency
 
 test: setup ## set-up, then every notebook as a test
 	@$(BIN)/python tools/test_notebooks.py
+
+tutorials: setup ## set-up, then every tutorial top to bottom, with its trainings; prints the time of each
+	@$(BIN)/python tools/test_notebooks.py $(TUTORIALS) --flags slow --workers 1 --minutes $(MINUTES)
 
 demo: setup ## set-up, then the main job on a synthetic cohort; ends with the path of its report
 	@$(BIN)/bonemets demo --out "$(OUT)"

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TIMEOUT = 30*60
 
 def config():
     "settings.ini as nbdev reads it."
@@ -40,12 +39,12 @@ def environment(workers):
     env = {k: v for k, v in os.environ.items() if k not in ("MPLBACKEND", "DISPLAY")}
     return {**env, **limits, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
 
-def start(path, flags, env):
-    "Test `path` in a new process: seconds, and what it printed if it failed (None if it passed)."
+def start(path, flags, env, minutes):
+    "Test `path` in a new process, for so many minutes at most: seconds, and what it printed if it failed (None if it passed)."
     begin = time.time()
     command = [sys.executable, "-P", __file__, "--one", str(path), "--flags", " ".join(flags)]
-    try: done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=TIMEOUT)
-    except subprocess.TimeoutExpired: return time.time()-begin, f"stopped after {TIMEOUT} s"
+    try: done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=60*minutes)
+    except subprocess.TimeoutExpired: return time.time()-begin, f"stopped after {minutes:g} minutes"
     text = None if done.returncode == 0 else f"{done.stdout}\n(exit status {done.returncode})"
     return time.time()-begin, text
 
@@ -76,6 +75,7 @@ def main():
     parser.add_argument("names", nargs="*", help="notebooks; all by default")
     parser.add_argument("--flags", default="", help="flags whose cells run too")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--minutes", type=float, default=30, help="how long a notebook may take")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     flags = args.flags.split()
@@ -86,7 +86,7 @@ def main():
     env, failed, begin = environment(args.workers), [], time.time()
     print(f"testing {len(runnable)} notebooks, {args.workers} at a time", flush=True)
     with ThreadPoolExecutor(args.workers) as pool:
-        jobs = {pool.submit(start, f, flags, env): f for f in runnable}
+        jobs = {pool.submit(start, f, flags, env, args.minutes): f for f in runnable}
         for job in as_completed(jobs):
             (seconds, text), name = job.result(), jobs[job].relative_to(ROOT/"nbs")
             print(f"{'FAILED' if text else 'passed'} {seconds:6.1f} s  {name}", flush=True)
