@@ -11,7 +11,7 @@ MINUTES ?= 30
 # PYTHONPATH and MPLBACKEND of the caller would change what is tested.
 unexport PYTHONPATH PYTHONHOME MPLBACKEND
 
-.PHONY: help setup setup-newest test tutorials demo lab bench docs docs-check readme pins clean
+.PHONY: help setup setup-newest test tutorials demo lab browser bench docs docs-check readme pins clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -40,6 +40,9 @@ demo: setup ## set-up, then the main job on a synthetic cohort; ends with the pa
 
 lab: setup ## JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --notebook-dir=nbs
+
+browser: setup ## the widgets in JupyterLab, driven in Chromium; skips where there is none
+	@$(BIN)/python tools/browser_test.py
 
 bench: setup ## every script of benchmarks/
 	@shopt -s nullglob; scripts=(benchmarks/*.py); \

@@ -6,7 +6,7 @@ config = ConfigParser(delimiters=["="])
 config.read("settings.ini", encoding="utf-8")
 cfg = config["DEFAULT"]
 words = lambda key: cfg.get(key, "").split()
-extras = {name: words(f"{name}_requirements") for name in ("nnunet", "explain", "notebook", "radiomics", "cluster", "remote", "dev", "bench")}
+extras = {name: words(f"{name}_requirements") for name in ("nnunet", "explain", "notebook", "radiomics", "cluster", "remote", "itk", "dev", "bench")}
 extras["all"] = sorted({r for name in ("nnunet", "explain", "notebook", "radiomics", "cluster", "remote") for r in extras[name]})
 minors = range(int(cfg["min_python"].split(".")[1]), 14)
 

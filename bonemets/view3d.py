@@ -92,9 +92,9 @@ def _niivue(volume, masks, window, in_plane, height):
     view.opts.is_radiological_convention = True                           # the patient's right at the left, as on all our pictures
     return view
 
-# %% ../nbs/45_view3d.ipynb #671460f8
+# %% ../nbs/45_view3d.ipynb #28795064
 BACKENDS = ("auto", "niivue", "itk", "slices")
-SKELETON = (650, 1000)                                                    # level and width, HU: skin and organs below 150 HU are transparent, so that bones can be seen
+SKELETON = (450, 600)                                                     # level and width, HU: skin and organs below 150 HU are transparent, so that bones can be seen
 
 class _View3D:
     "What `view3d` shows: `backend` and `why` once the browser has answered, `widget`, `picture()`."
@@ -122,7 +122,7 @@ class _View3D:
     def _show(self, backend, why, in_plane=None):
         "Put the viewer in its place."
         make = {"niivue": lambda: _niivue(self.volume, self.masks, self.window, in_plane, self.height), "itk": self._itk,
-                "slices": lambda: SliceViewer(self.volume, self.masks, window=self.window, size=self.height).widget}
+                "slices": lambda: SliceViewer(self.volume, self.masks, window="bone" if self.window == SKELETON else self.window, size=self.height).widget}
         view = make[backend]()
         self.backend, self.why, self.in_plane = backend, why, in_plane
         self._says.value = _small(f"{ {'niivue': 'ipyniivue', 'itk': 'itkwidgets', 'slices': 'slice viewer'}[backend]}: {why}")

@@ -91,16 +91,31 @@ def jupyterlab(folder):
         with contextlib.suppress(ProcessLookupError): os.killpg(lab.pid, signal.SIGTERM)
         lab.wait(20)
 
+PROMPTS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent)"
+
+def choose(page, entry):
+    "An entry of the menu Run."
+    page.click("li.lm-MenuBar-item >> text=Run")
+    page.click(f"li.lm-Menu-item:has-text('{entry}') >> nth=-1" if entry.startswith("Restart") else f".lm-Menu-itemLabel >> text=/^{entry}$/")
+
+def begun(page):
+    "Whether a cell runs or has run within 20 s."
+    from playwright.sync_api import TimeoutError as Late
+    try: page.wait_for_function(f"() => {PROMPTS}.some(t => /\\[[\\d*]+\\]/.test(t))", timeout=20_000)
+    except Late: return False
+    return True
+
 def open_and_run(page, address, name):
     "Open a notebook, restart its kernel and run all cells; returns when the kernel is idle again."
     page.goto(f"{address}/lab/tree/{name}?reset")
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
     page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=90_000, state="attached")
-    page.click("li.lm-MenuBar-item >> text=Run")
-    page.click("text=Restart Kernel and Run All Cells")
+    choose(page, "Restart Kernel and Run All Cells")
     page.click("button.jp-Dialog-button.jp-mod-accept")
-    page.wait_for_function("""() => { const p = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent);
-        return p.length && !p.some(t => t.includes('[*]')) && p.some(t => /\\[\\d+\\]/.test(t)); }""", timeout=120_000)
+    if not begun(page):                                                    # now and then a busy machine restarts the kernel and forgets the cells
+        choose(page, "Run All Cells")
+        assert begun(page), f"{name}: no cell was run"
+    page.wait_for_function(f"() => {{ const p = {PROMPTS}; return !p.some(t => t.includes('[*]')) && p.some(t => /\\[\\d+\\]/.test(t)); }}", timeout=240_000)
     errors = page.locator("[data-mime-type='application/vnd.jupyter.error']")
     assert errors.count() == 0, f"{name}: {errors.first.inner_text()[:1500]}"
 
