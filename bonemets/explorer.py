@@ -97,7 +97,7 @@ def match_verdicts(
     gone = own[[(c, x, y, z) not in set(keys) for c, x, y, z in own[["case", "x_mm", "y_mm", "z_mm"]].itertuples(index=False)]]
     return universe.assign(verdict=[v for v, _ in found], note=[n for _, n in found]), gone
 
-# %% ../nbs/44_explorer.ipynb #2637489d
+# %% ../nbs/44_explorer.ipynb #076347c6
 _NODE = {"found": ((0, 158, 115), "disc"), "missed": ((230, 159, 0), "ring"), "false positive": ((204, 121, 167), "square"), "of another method": ((190, 190, 190), "cross")}
 
 def _draw_node(draw, x, y, r, kind, scale=1):
@@ -139,7 +139,7 @@ def draw_lesion_map(
     for a, b in graph.edges: draw.line([(places[i][0]*w, places[i][1]*h) for i in (a, b)], fill=(120, 160, 200), width=2)
     per_mm = w/(shape[2]*spacing_mm[2])
     for r in sorted(lesions.itertuples(), key=lambda r: KINDS.index(r.kind), reverse=True):
-        x, y, radius = places[r.universe_id][0]*w, places[r.universe_id][1]*h, max(9, min(26, r.max_diameter_mm/2*per_mm))
+        x, y, radius = places[r.universe_id][0]*w, places[r.universe_id][1]*h, max(12, min(28, r.max_diameter_mm/2*per_mm))
         _draw_node(draw, x, y, radius, r.kind, 2)
         if r.universe_id == selected: draw.rectangle((x - radius - 8, y - radius - 8, x + radius + 8, y + radius + 8), outline="white", width=4)
     image = image.resize(skeleton.size)

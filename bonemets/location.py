@@ -130,11 +130,11 @@ def _near_bones(voxels, bones, known, spacing_mm, within_mm):
         if len(ids): vote[here], d[here] = _votes((v - low)*spacing_mm, surface*spacing_mm, ids, within_mm)
     return vote, d
 
-# %% ../nbs/15_location.ipynb #30a1a746
+# %% ../nbs/15_location.ipynb #e873a50f
 def _voxels_of(labels, tally, lesions):
-    "The voxels of some lesions of a label map, whose slices are known from its tally: the lesion of each, ascending, and (n, 3) indices."
+    "The voxels of some lesions of a label map, whose slices are known from its tally: the lesion of each, ascending, and (n, 3) indices, in raster order within a lesion."
     wanted, parts = np.sort(np.asarray(lesions)), [(np.zeros(0, np.int64), np.zeros((0, 3), np.int32))]
-    for z in tally.z[tally.lesion.isin(lesions)].unique():
+    for z in np.unique(tally.z[tally.lesion.isin(lesions)]):
         where, lesion = _pixels(labels[z])
         keep = np.isin(lesion, wanted)
         parts.append((lesion[keep].astype(np.int64), np.stack([np.full(keep.sum(), z), *np.divmod(where[keep], labels.shape[2])], 1).astype(np.int32)))
