@@ -178,7 +178,7 @@ def _voxel_of(row, masks):
         if len(at): return tuple(at[((at - centre)**2).sum(1).argmin()].tolist())
     return tuple(np.rint(centre).astype(int).tolist())
 
-# %% ../nbs/44_explorer.ipynb #9844b07d
+# %% ../nbs/44_explorer.ipynb #ae9b99df
 _ROWS_JS = """
 function render({ model, el }) {
   el.classList.add("bonemets-rows");
@@ -241,10 +241,11 @@ def _rows_class():
 def _text_rows(lesions, methods):
     "Columns and rows of the table, as text."
     mark = lambda yes: "●" if yes else "·"
-    rows = [[str(r["universe_id"]), r["bone"], f"{r['volume_ml']:.2f}", f"{r['z_first']}–{r['z_last']}", *(mark(r[m]) for m in ("truth", *methods)), r["kind"], r["verdict"], r["note"]] for r in lesions.to_dict("records")]
+    rows = [[str(r["universe_id"]), r["bone"], f"{r['volume_ml']:.2f}", f"{r['z_first']}–{r['z_last']}", *(mark(r[m]) for m in ("truth", *methods)), r["kind"],
+             r["verdict"], r["note"]] for r in lesions.to_dict("records")]
     return ["lesion", "bone", "ml", "slices", "truth", *methods, "is", "verdict", "note"], rows
 
-# %% ../nbs/44_explorer.ipynb #39e6a342
+# %% ../nbs/44_explorer.ipynb #418b85fb
 def _open_run(run):
     "The universe and the cohort of a run."
     run = Path(run)
@@ -262,27 +263,8 @@ def _case_files(run, cohort, case, methods):
     t = read_table(tables[0]) if tables else None
     return r.image, masks, t[t.case == case][["z", "probability"]] if t is not None and (t.case == case).any() else None
 
-class LesionExplorer:
-    "The lesions of a run: table, graph on the skeleton, slices, verdicts."
-    def __init__(
-        self,
-        run: str | Path, # a run folder
-        case: str | None = None, # the case to begin with; None: the first that has lesions
-        verdicts: str | Path | None = None, # CSV that verdicts go into; None: verdicts.csv in the run folder
-        reader: str = "", # who reads; verdicts of other readers are kept and not shown
-        size: int = 440, # pixels of the longer side of slices
-    ):
-        "Raises FileNotFoundError for a folder without lesions, ValueError for a case or reader that is none, MissingDependency without ipywidgets and anywidget."
-        self.run, self.size, self.reader = Path(run), size, str(reader)
-        self.cohort, self.universe, self.methods = _open_run(run)
-        self.path = Path(verdicts) if verdicts else self.run/"verdicts.csv"
-        cases = [c for c in self.cohort.case if c in set(self.universe.case)]
-        if not cases: raise ValueError(f"run must hold at least one lesion, got none in {self.run.name}")
-        if case is not None and case not in cases: raise ValueError(f"case must be one of {', '.join(cases[:5])}, …, got {case!r}")
-        self._busy, self.selected = False, None
-        self._build(need("ipywidgets", "notebook"), cases, case or cases[0])
-        self._open()
-
+class _Widgets:
+    "The explorer's controls."
     def _build(self, w, cases, case):
         "Make the widgets and connect them."
         narrow = lambda **k: dict(layout=w.Layout(width="230px"), style=dict(description_width="56px")) | k
@@ -307,6 +289,9 @@ class LesionExplorer:
         self.widget = w.VBox([w.HBox([self._case, self._method, self._kind, self._bone, self._least], layout=flow),
                               w.HBox([left, self._map], layout=w.Layout(flex_flow="row wrap", align_items="flex-start", grid_gap="12px")), self._slot])
 
+# %% ../nbs/44_explorer.ipynb #ac52da0f
+class _Views(_Widgets):
+    "Table, map and slices of a case, linked."
     def _open(self):
         "Read a case and show it."
         case = self._case.value
@@ -336,20 +321,6 @@ class LesionExplorer:
     def _own_verdicts(self):
         t = read_verdicts(self.path)
         return t[t.case == str(self._case.value)]
-
-    def select(
-        self,
-        universe_id: int | None, # of a lesion that the filters leave; None: none
-    ):
-        "Choose a lesion in all views."
-        ids = self.lesions.universe_id.tolist()
-        if universe_id is not None and universe_id not in ids: raise ValueError(f"universe_id must be one of the lesions shown ({', '.join(map(str, ids[:8]))}, …), got {universe_id}")
-        self.selected = universe_id
-        self._draw()
-        if universe_id is not None and not self._busy:
-            self._busy = True
-            try: self.viewer.look_at(_voxel_of(self._row(), self.viewer._look.masks))
-            finally: self._busy = False
 
     def _row(self): return self.lesions[self.lesions.universe_id == self.selected].iloc[0].to_dict()
 
@@ -395,6 +366,42 @@ class LesionExplorer:
             self.selected = kept
             self._draw()
         finally: self._busy = False
+
+# %% ../nbs/44_explorer.ipynb #d04f3517
+class LesionExplorer(_Views):
+    "The lesions of a run: table, graph on the skeleton, slices, verdicts."
+    def __init__(
+        self,
+        run: str | Path, # a run folder
+        case: str | None = None, # the case to begin with; None: the first that has lesions
+        verdicts: str | Path | None = None, # CSV that verdicts go into; None: verdicts.csv in the run folder
+        reader: str = "", # who reads; verdicts of other readers are kept and not shown
+        size: int = 440, # pixels of the longer side of slices
+    ):
+        "Raises FileNotFoundError for a folder without lesions, ValueError for a case or reader that is none, MissingDependency without ipywidgets and anywidget."
+        self.run, self.size, self.reader = Path(run), size, str(reader)
+        self.cohort, self.universe, self.methods = _open_run(run)
+        self.path = Path(verdicts) if verdicts else self.run/"verdicts.csv"
+        cases = [c for c in self.cohort.case if c in set(self.universe.case)]
+        if not cases: raise ValueError(f"run must hold at least one lesion, got none in {self.run.name}")
+        if case is not None and case not in cases: raise ValueError(f"case must be one of {', '.join(cases[:5])}, …, got {case!r}")
+        self._busy, self.selected = False, None
+        self._build(need("ipywidgets", "notebook"), cases, case or cases[0])
+        self._open()
+
+    def select(
+        self,
+        universe_id: int | None, # of a lesion that the filters leave; None: none
+    ):
+        "Choose a lesion in all views."
+        ids = self.lesions.universe_id.tolist()
+        if universe_id is not None and universe_id not in ids: raise ValueError(f"universe_id must be one of the lesions shown ({', '.join(map(str, ids[:8]))}, …), got {universe_id}")
+        self.selected = universe_id
+        self._draw()
+        if universe_id is not None and not self._busy:
+            self._busy = True
+            try: self.viewer.look_at(_voxel_of(self._row(), self.viewer._look.masks))
+            finally: self._busy = False
 
     def judge(
         self,

@@ -17,7 +17,7 @@ from .nnunet import read_log
 from .stages import read_manifest
 from .viewer import _jpeg, _small
 
-# %% ../nbs/46_monitor.ipynb #9b90ac66
+# %% ../nbs/46_monitor.ipynb #5e4e472e
 def _checkpoint_state(path):
     "The state in the header of a checkpoint; None where it cannot be read now."
     try:
@@ -50,7 +50,8 @@ def training_curves(
     for log in sorted({p.parent for p in run.glob("nnunet/**/fold_*/training_log_*.txt")}):
         t = read_log(log).rename(columns={"pseudo_dice": "score"})
         budget = _json(log/"fold.json").get("budget") or {}
-        tables.append(t.assign(model=f"nnunet {log.parent.name.rpartition('__')[2]}", fold=int(log.name.removeprefix("fold_")), epochs=budget.get("epochs"), finished=(log/"checkpoint_final.pth").exists()))
+        finished, name = (log/"checkpoint_final.pth").exists(), f"nnunet {log.parent.name.rpartition('__')[2]}"
+        tables.append(t.assign(model=name, fold=int(log.name.removeprefix("fold_")), epochs=budget.get("epochs"), finished=finished))
     columns = ["model", "fold", "epoch", "train_loss", "valid_loss", "score", "epochs", "finished"]
     return pd.concat([t.reindex(columns=columns) for t in tables if len(t)], ignore_index=True) if any(map(len, tables)) else pd.DataFrame(columns=columns)
 

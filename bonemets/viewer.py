@@ -292,29 +292,26 @@ def _window_of(window):
     if not width > 0: raise ValueError(f"window must have a width above 0 HU, got {width}")
     return float(level), float(width)
 
-# %% ../nbs/43_viewer.ipynb #dfaa4f26
+# %% ../nbs/43_viewer.ipynb #558b17e0
+def _small(text):
+    import html
+    return f'<span style="font-size:90%">{html.escape(text)}</span>'
+
+def _keys_html():
+    import re
+    return '<span style="font-size:80%;opacity:.75">' + re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", _KEYS) + "</span>"
+
+def _swatch(how):
+    "A short line as a mask's outline is drawn."
+    (r, g, b), (period, drawn) = how
+    line = f"repeating-linear-gradient(90deg, rgb({r},{g},{b}) 0 {drawn}px, transparent {drawn}px {period}px)" if drawn < period else f"rgb({r},{g},{b})"
+    return f'<span style="display:inline-block;width:34px;height:4px;margin:0 4px 0 10px;background:{line}"></span>'
+
+# %% ../nbs/43_viewer.ipynb #ea4b025e
 _KEYS = ("**↑ ↓** or wheel: slice · **Page ↑ ↓**: ten slices · **n p**: next, previous lesion · **a c s**: plane · **1 2 3**: window · click: what is there")
 
-class SliceViewer:
-    "A CT to scroll through, with outlines, in a notebook."
-    def __init__(
-        self,
-        volume, # `Volume` or path of the CT; or an array (Z, Y, X) of HU, with `spacing_mm`
-        masks: dict | None = None, # name → `Volume`, path or array of a mask on the same grid; "truth" is marked in the strip
-        probability=None, # slice probabilities, 0…1: (Z,), or the table (z, probability) of a detector
-        window="bone", # "bone", "soft tissue", "lung", or (level, width) in HU
-        plane: str = "axial", # "axial", "coronal" or "sagittal"
-        size: int = 520, # pixels of the picture's longer side
-        spacing_mm: tuple | None = None, # (z, y, x), for a volume that is an array
-    ):
-        "Raises GeometryError or ValueError for masks of another grid, ValueError for other planes, windows or numbers of probabilities, MissingDependency without ipywidgets and anywidget."
-        self._look = _Look(volume, masks, probability, window, plane, size, spacing_mm)
-        self._listeners, self._busy = [], False
-        self._build(need("ipywidgets", "notebook"))
-        stops = self._look.stops()
-        if stops: self._look.at = list(next((s for s, names in stops if "truth" in names), stops[0][0]))
-        self._refresh()
-
+class _Controls:
+    "The widgets around a `_Look`, and how they hear and show it."
     def _build(self, w):
         "Make the widgets and connect them."
         look, Stage = self._look, _stage_class()
@@ -355,15 +352,6 @@ class SliceViewer:
         elif key in ("a", "c", "s"): self._set(plane={p[0]: p for p in PLANES}[key])
         elif key in ("1", "2", "3"): self._set(window=list(WINDOWS.values())[int(key) - 1])
 
-    def _set(self, **what):
-        if self._busy: return
-        for name, value in what.items(): setattr(self._look, name, value)
-        self._refresh()
-
-    def _show(self, name, on):
-        self._look.shown[name] = on
-        self._refresh()
-
     def _refresh(self):
         "Draw, and bring every control to what is shown."
         look, self._busy = self._look, True
@@ -378,6 +366,36 @@ class SliceViewer:
             self._stage.title, self._says.value = f"{look.plane} slice {look.index} of {look.n}", _small(look.says())
         finally: self._busy = False
         for f in self._listeners: f(tuple(look.at))
+
+# %% ../nbs/43_viewer.ipynb #00238d83
+class SliceViewer(_Controls):
+    "A CT to scroll through, with outlines, in a notebook."
+    def __init__(
+        self,
+        volume, # `Volume` or path of the CT; or an array (Z, Y, X) of HU, with `spacing_mm`
+        masks: dict | None = None, # name → `Volume`, path or array of a mask on the same grid; "truth" is marked in the strip
+        probability=None, # slice probabilities, 0…1: (Z,), or the table (z, probability) of a detector
+        window="bone", # "bone", "soft tissue", "lung", or (level, width) in HU
+        plane: str = "axial", # "axial", "coronal" or "sagittal"
+        size: int = 520, # pixels of the picture's longer side
+        spacing_mm: tuple | None = None, # (z, y, x), for a volume that is an array
+    ):
+        "Raises GeometryError or ValueError for masks of another grid, ValueError for other planes, windows or numbers of probabilities, MissingDependency without ipywidgets and anywidget."
+        self._look = _Look(volume, masks, probability, window, plane, size, spacing_mm)
+        self._listeners, self._busy = [], False
+        self._build(need("ipywidgets", "notebook"))
+        stops = self._look.stops()
+        if stops: self._look.at = list(next((s for s, names in stops if "truth" in names), stops[0][0]))
+        self._refresh()
+
+    def _set(self, **what):
+        if self._busy: return
+        for name, value in what.items(): setattr(self._look, name, value)
+        self._refresh()
+
+    def _show(self, name, on):
+        self._look.shown[name] = on
+        self._refresh()
 
     @property
     def at(self):
@@ -430,18 +448,3 @@ class SliceViewer:
         bundle = self.widget._repr_mimebundle_(**kwargs)
         data, meta = bundle if isinstance(bundle, tuple) else (bundle, {})
         return {**data, "image/jpeg": _jpeg(self.picture())}, meta
-
-# %% ../nbs/43_viewer.ipynb #558b17e0
-def _small(text):
-    import html
-    return f'<span style="font-size:90%">{html.escape(text)}</span>'
-
-def _keys_html():
-    import re
-    return '<span style="font-size:80%;opacity:.75">' + re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", _KEYS) + "</span>"
-
-def _swatch(how):
-    "A short line as a mask's outline is drawn."
-    (r, g, b), (period, drawn) = how
-    line = f"repeating-linear-gradient(90deg, rgb({r},{g},{b}) 0 {drawn}px, transparent {drawn}px {period}px)" if drawn < period else f"rgb({r},{g},{b})"
-    return f'<span style="display:inline-block;width:34px;height:4px;margin:0 4px 0 10px;background:{line}"></span>'

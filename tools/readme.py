@@ -40,8 +40,9 @@ def without_figures(cell):
     return figure
 
 def link(text):
-    "Links between notebooks lead to the site's pages."
+    "Links between notebooks lead to the site's pages, pictures to their files."
     def page(m): return f"]({site()}/{re.sub(r'(^|/)[0-9]+[a-zA-Z0-9]*_', chr(92)+'1', m[1])}.html{m[2] or ''})"
+    text = re.sub(r"\]\((images/[\w.-]+)\)", r"](nbs/\1)", text)        # the same picture, from the repository's root
     return re.sub(r"\]\((?!https?:)([\w/.-]+)\.ipynb(#[\w-]+)?\)", page, text)
 
 def readme():
