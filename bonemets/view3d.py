@@ -92,7 +92,7 @@ def _niivue(volume, masks, window, in_plane, height):
     view.opts.is_radiological_convention = True                           # the patient's right at the left, as on all our pictures
     return view
 
-# %% ../nbs/45_view3d.ipynb #28795064
+# %% ../nbs/45_view3d.ipynb #d35c65c4
 BACKENDS = ("auto", "niivue", "itk", "slices")
 SKELETON = (450, 600)                                                     # level and width, HU: skin and organs below 150 HU are transparent, so that bones can be seen
 
@@ -105,8 +105,8 @@ class _View3D:
         w = need("ipywidgets", "notebook")
         self._says = w.HTML(_small("asking the browser for WebGL2 …"))
         self.widget = w.VBox([self._says])
-        if backend != "auto": self._show(backend, "as asked for")
-        else:
+        if backend in ("niivue", "slices"): self._show(backend, "as asked for")
+        elif backend == "auto":
             self._probe = _probe_class()()
             self._probe.observe(lambda c: self._choose(c["new"]), "answer")
             self.widget.children = [self._says, self._probe]
@@ -121,23 +121,12 @@ class _View3D:
 
     def _show(self, backend, why, in_plane=None):
         "Put the viewer in its place."
-        make = {"niivue": lambda: _niivue(self.volume, self.masks, self.window, in_plane, self.height), "itk": self._itk,
+        make = {"niivue": lambda: _niivue(self.volume, self.masks, self.window, in_plane, self.height),
                 "slices": lambda: SliceViewer(self.volume, self.masks, window="bone" if self.window == SKELETON else self.window, size=self.height).widget}
         view = make[backend]()
         self.backend, self.why, self.in_plane = backend, why, in_plane
-        self._says.value = _small(f"{ {'niivue': 'ipyniivue', 'itk': 'itkwidgets', 'slices': 'slice viewer'}[backend]}: {why}")
+        self._says.value = _small(f"{ {'niivue': 'ipyniivue', 'slices': 'slice viewer'}[backend]}: {why}")
         self.widget.children = [self._says, view]
-
-    def _itk(self):
-        "itkwidgets' viewer."
-        itk = need("itkwidgets", "itk")
-        import SimpleITK as sitk
-        def image(array):
-            out = sitk.GetImageFromArray(array)
-            out.SetSpacing(self.volume.spacing_mm[::-1]); out.SetOrigin(tuple(self.volume.origin_mm)); out.SetDirection(self.volume.direction.ravel().tolist())
-            return out
-        labels = sum((m.astype(np.uint8) << i for i, m in enumerate(self.masks.values())), np.zeros(self.volume.shape, np.uint8))
-        return itk.view(image=image(self.volume.array), label_image=image(labels) if self.masks else None)
 
     def picture(self):
         "The skeleton from the front with the masks' shadows, as a PIL image."
@@ -155,6 +144,13 @@ class _View3D:
         data, meta = bundle if isinstance(bundle, tuple) else (bundle, {})
         return {**data, "image/jpeg": _jpeg(self.picture())}, meta
 
+def _itk(volume, masks):
+    "itkwidgets' own viewer, which displays itself."
+    itk, ngff = need("itkwidgets", "itk"), need("ngff_zarr", "itk")
+    place = dict(dims=("z", "y", "x"), scale=dict(zip("zyx", volume.spacing_mm)), translation=dict(zip("xyz", map(float, volume.origin_mm))))
+    labels = sum((m.astype(np.uint8) << i for i, m in enumerate(masks.values())), np.zeros(volume.shape, np.uint8))
+    return itk.view(image=ngff.to_ngff_image(volume.array, **place), **dict(label_image=ngff.to_ngff_image(labels, **place)) if masks else {})
+
 def view3d(
     volume, # `Volume` or path of the CT; or an array (Z, Y, X) of HU, with `spacing_mm`
     masks: dict | None = None, # name → `Volume`, path or array of a mask on the same grid
@@ -162,9 +158,10 @@ def view3d(
     window=SKELETON, # (level, width) in HU, or "bone", "soft tissue", "lung"; what is black is transparent in 3D
     height: int = 480, # pixels of the view
     spacing_mm: tuple | None = None, # (z, y, x), for a volume that is an array
-): # an object to display, with `backend` and `why` (None and "" until the browser has answered), `widget`, `picture()`
+): # an object to display, with `backend` and `why` (None and "" until the browser has answered), `widget`, `picture()`; for "itk" itkwidgets' own
     """Show a CT with its masks in 3D, or in slices where the browser has no 3D.
 
     Raises ValueError for another backend, GeometryError or ValueError for masks of another grid, MissingDependency without ipywidgets, anywidget or the backend that was named."""
     if backend not in BACKENDS: raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
-    return _View3D(volume, masks, backend, window, height, spacing_mm)
+    shown = _View3D(volume, masks, backend, window, height, spacing_mm)
+    return _itk(shown.volume, shown.masks) if backend == "itk" else shown
