@@ -458,7 +458,7 @@ def provenance(
                  hardware=hardware | _trained_elsewhere(manifest, hardware), stages=seconds)
     return {k: pd.DataFrame(list(v.items()), columns=["name", "value"]) for k, v in parts.items()}
 
-# %% ../nbs/40_report.ipynb #1bbded67
+# %% ../nbs/40_report.ipynb #94b99b09
 _STYLE = """
 :root{--ink:#1b1f24;--soft:#59636e;--line:#d5dae0;--blue:#0072B2;--warn:#8a3b00}
 *{box-sizing:border-box}
@@ -491,7 +491,7 @@ figure{margin:14px 0}figure img{max-width:100%;height:auto;border:1px solid var(
 figure.wide{overflow-x:auto}figure.wide img{max-width:none;width:640px}}
 @media print{nav{display:none}body{max-width:none;font-size:10pt;padding:0}.scroll{overflow:visible;border:0}table{font-size:7.5pt}
 th,td{padding:3px 4px}td small{white-space:normal}tr.note td{font-size:1em}tr.note div{max-width:none}tr:has(+tr.note){break-after:avoid}
-table:has(th:nth-child(13)){font-size:5.2pt}table:has(th:nth-child(13)) :is(th,td){padding:2px;white-space:normal;overflow-wrap:anywhere}
+table:has(th:nth-child(13)){font-size:5.2pt}table:has(th:nth-child(13)) :is(th,td){padding:2px}table:has(th:nth-child(13)) :is(th,td:first-child){white-space:normal;overflow-wrap:anywhere}
 .soft{font-size:8.5pt}
 figure,tr,.card{break-inside:avoid}h2,h3{break-after:avoid}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """
