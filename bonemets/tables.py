@@ -87,12 +87,13 @@ def describe_cohort(
         if len(own): rows.append(("true lesions of the scored cases, by region", ", ".join(f"{r.region} {r.n}" for r in own.itertuples())))
     return pd.DataFrame(rows, columns=["name", "value"])
 
-# %% ../nbs/38_tables.ipynb #0fd9ffa7
+# %% ../nbs/38_tables.ipynb #cdcd01f1
 def _executed(notebook, folder, timeout):
     "Run a notebook; gives why it could not, or ''."
     if missing := [m for m in ("nbclient", "ipykernel") if find_spec(m) is None]: return f"{missing[0]} is not installed; install it with: pip install 'bonemets[notebook]'"
     from nbclient import NotebookClient
-    try: NotebookClient(notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute(stderr=subprocess.DEVNULL)   # the kernel's own log; what a cell writes is in the notebook
+    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+    try: client.execute(stderr=subprocess.DEVNULL)                           # the kernel's own log; what a cell writes is in the notebook
     except Exception as e: return f"{type(e).__name__}: {re.sub(chr(27) + r'[^m]*m', '', str(e)).strip().splitlines()[-1]}"   # without terminal colours
     return ""
 
