@@ -38,8 +38,8 @@ class ShowDocs(Processor):
         call = re.search(r"^show_doc\(.*\)\s*\Z", cell.source, re.M) if cell.cell_type == "code" else None
         if not call: return
         names = vars(import_module(self.module)) if self.module else {}
-        lines = eval(call[0], {**names, "show_doc": show_doc})._repr_markdown_().splitlines(keepends=True)
-        text = [to_shown(NbdevLookup().link_line(line)) for line in lines]
+        shown = eval(call[0], {**names, "show_doc": show_doc})._repr_markdown_()
+        text = to_shown(NbdevLookup().linkify(shown)).splitlines(keepends=True)   # not within the signature: a link in code would stand there as written
         cell.outputs = [dict(output_type="display_data", metadata={}, data={"text/markdown": text})]
 
 def heading_text(source):
