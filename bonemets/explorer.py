@@ -6,8 +6,8 @@
 __all__ = ['KINDS', 'VERDICTS', 'lesion_kinds', 'filter_lesions', 'read_verdicts', 'save_verdict', 'match_verdicts',
            'project_skeleton', 'draw_lesion_map', 'nearest_lesion', 'lesion_at', 'LesionExplorer']
 
-# %% ../nbs/44_explorer.ipynb #5af807a7
-import time
+# %% ../nbs/44_explorer.ipynb #86883305
+import html, time
 from functools import cache
 from pathlib import Path
 
@@ -245,7 +245,7 @@ def _text_rows(lesions, methods):
              r["verdict"], r["note"]] for r in lesions.to_dict("records")]
     return ["lesion", "bone", "ml", "slices", "truth", *methods, "is", "verdict", "note"], rows
 
-# %% ../nbs/44_explorer.ipynb #418b85fb
+# %% ../nbs/44_explorer.ipynb #7df74a50
 def _open_run(run):
     "The universe and the cohort of a run."
     run = Path(run)
@@ -280,16 +280,16 @@ class _Widgets:
         self._verdict = w.ToggleButtons(options=[("accept", "accept"), ("reject", "reject"), ("none", "")], value="", style=dict(button_width="70px"))
         self._note = w.Text(placeholder="note, saved with Enter or when you leave the field", continuous_update=False, layout=w.Layout(width="360px"))
         for control in (self._method, self._kind, self._bone, self._least): control.observe(lambda _: self._filter(), "value")
-        self._case.observe(lambda _: self._open(), "value")
+        self._case.observe(lambda _: self._or_say(self._open), "value")
         self._table.observe(lambda c: c["new"] >= 0 and self.select(int(self.lesions.universe_id.iloc[c["new"]])), "selected")
         self._map.on_msg(lambda _, message, __: self._clicked(message))
-        for control in (self._verdict, self._note): control.observe(lambda _: self._save(), "value")
+        for control in (self._verdict, self._note): control.observe(lambda _: self._or_say(self._save), "value")
         flow = w.Layout(flex_flow="row wrap", align_items="center")
         left = w.VBox([self._table, w.HBox([self._verdict, self._note], layout=flow), self._says], layout=w.Layout(flex="1 1 420px", min_width="300px"))
         self.widget = w.VBox([w.HBox([self._case, self._method, self._kind, self._bone, self._least], layout=flow),
                               w.HBox([left, self._map], layout=w.Layout(flex_flow="row wrap", align_items="flex-start", grid_gap="12px")), self._slot])
 
-# %% ../nbs/44_explorer.ipynb #ac52da0f
+# %% ../nbs/44_explorer.ipynb #7afbc838
 class _Views(_Widgets):
     "Table, map and slices of a case, linked."
     def _open(self):
@@ -317,6 +317,11 @@ class _Views(_Widgets):
         self.lesions = filter_lesions(own, self._method.value, self._kind.value, self._bone.value, float(self._least.value or 0))
         ids = self.lesions.universe_id.tolist()
         self.select(self.selected if self.selected in ids else ids[0] if ids else None)
+
+    def _or_say(self, do):
+        "Do what a click asks for; a failure is shown, since nobody sees what a click raises."
+        try: do()
+        except Exception as e: self._says.value = f'<b style="color:#c62828">{html.escape(f"not done: {type(e).__name__}: {e}")}</b>'
 
     def _own_verdicts(self):
         t = read_verdicts(self.path)

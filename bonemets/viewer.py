@@ -210,7 +210,7 @@ def _jpeg(image, quality=85):
     image.save(out, "JPEG", quality=quality)
     return out.getvalue()
 
-# %% ../nbs/43_viewer.ipynb #9d66cd7d
+# %% ../nbs/43_viewer.ipynb #4e14ef1d
 def _volume_of(volume, spacing_mm):
     "A volume from a Volume, a path or an array, with int16 HU."
     if isinstance(volume, np.ndarray):
@@ -232,8 +232,9 @@ def _probability_of(probability, n):
     if probability is None: return None
     if not hasattr(probability, "columns"): values = np.asarray(probability, float).ravel()
     else:
-        values = np.full(n, np.nan)
-        values[probability["z"].to_numpy(int)] = probability["probability"]
+        values, z = np.full(n, np.nan), probability["z"].to_numpy(int)
+        if len(z) and not 0 <= z.min() <= z.max() < n: raise ValueError(f"probability must be of slices 0 to {n - 1}, got z from {z.min()} to {z.max()}; is it another case's?")
+        values[z] = probability["probability"]
     if len(values) != n: raise ValueError(f"probability must have a value for each of the {n} slices, got {len(values)}")
     return values
 
@@ -307,7 +308,7 @@ def _swatch(how):
     line = f"repeating-linear-gradient(90deg, rgb({r},{g},{b}) 0 {drawn}px, transparent {drawn}px {period}px)" if drawn < period else f"rgb({r},{g},{b})"
     return f'<span style="display:inline-block;width:34px;height:4px;margin:0 4px 0 10px;background:{line}"></span>'
 
-# %% ../nbs/43_viewer.ipynb #ea4b025e
+# %% ../nbs/43_viewer.ipynb #c2dab7d4
 _KEYS = ("**↑ ↓** or wheel: slice · **Page ↑ ↓**: ten slices · **n p**: next, previous lesion · **a c s**: plane · **1 2 3**: window · click: what is there")
 
 class _Controls:
@@ -354,13 +355,13 @@ class _Controls:
 
     def _refresh(self):
         "Draw, and bring every control to what is shown."
-        look, self._busy = self._look, True
-        picture = look.draw()
+        look, picture = self._look, self._look.draw()
+        self._busy = True
         try:
             self._image.value = _jpeg(picture)
             self._strip_image.value = _jpeg(look.strip(picture.width))
-            self._slider.max = self._stage.n = max(look.n - 1, 0)
-            self._stage.n, self._stage.index, self._slider.value = look.n, look.index, look.index
+            self._slider.max, self._stage.n = max(look.n - 1, 0), look.n
+            self._stage.index, self._slider.value = look.index, look.index
             self._planes.value, (self._level.value, self._width.value) = look.plane, (int(v) for v in look.window)
             self._preset.value = next((name for name, v in WINDOWS.items() if tuple(map(int, v)) == (self._level.value, self._width.value)), "free")
             self._stage.title, self._says.value = f"{look.plane} slice {look.index} of {look.n}", _small(look.says())
