@@ -245,7 +245,7 @@ def _text_rows(lesions, methods):
              r["verdict"], r["note"]] for r in lesions.to_dict("records")]
     return ["lesion", "bone", "ml", "slices", "truth", *methods, "is", "verdict", "note"], rows
 
-# %% ../nbs/44_explorer.ipynb #7df74a50
+# %% ../nbs/44_explorer.ipynb #60b50d94
 def _open_run(run):
     "The universe and the cohort of a run."
     run = Path(run)
@@ -289,7 +289,12 @@ class _Widgets:
         self.widget = w.VBox([w.HBox([self._case, self._method, self._kind, self._bone, self._least], layout=flow),
                               w.HBox([left, self._map], layout=w.Layout(flex_flow="row wrap", align_items="flex-start", grid_gap="12px")), self._slot])
 
-# %% ../nbs/44_explorer.ipynb #7afbc838
+    def _or_say(self, do):
+        "Do what a click asks for; a failure is shown, since nobody sees what a click raises."
+        try: do()
+        except Exception as e: self._says.value = f'<b style="color:#c62828">{html.escape(f"not done: {type(e).__name__}: {e}")}</b>'
+
+# %% ../nbs/44_explorer.ipynb #d66b02b7
 class _Views(_Widgets):
     "Table, map and slices of a case, linked."
     def _open(self):
@@ -317,11 +322,6 @@ class _Views(_Widgets):
         self.lesions = filter_lesions(own, self._method.value, self._kind.value, self._bone.value, float(self._least.value or 0))
         ids = self.lesions.universe_id.tolist()
         self.select(self.selected if self.selected in ids else ids[0] if ids else None)
-
-    def _or_say(self, do):
-        "Do what a click asks for; a failure is shown, since nobody sees what a click raises."
-        try: do()
-        except Exception as e: self._says.value = f'<b style="color:#c62828">{html.escape(f"not done: {type(e).__name__}: {e}")}</b>'
 
     def _own_verdicts(self):
         t = read_verdicts(self.path)
