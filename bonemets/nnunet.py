@@ -207,12 +207,22 @@ def preprocess_gb(
     if np.array_equal(new, shape): return _FIRST_GB + native*_GB_AS_IT_IS
     return _FIRST_GB + native*_GB_RESAMPLED[0] + float(np.prod(new))*_GB_RESAMPLED[1]
 
-# %% ../nbs/33_nnunet.ipynb #4a8dbb7f
+# %% ../nbs/33_nnunet.ipynb #b7ab0a72
+def _left_gb(root="/sys/fs/cgroup"):
+    "What a container's memory limit leaves, GB, by cgroup 2 or 1; infinite where there is none."
+    for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
+        try: most, now, stat = ((Path(root)/name).read_text() for name in (limit, used, str(Path(limit).parent/"memory.stat")))
+        except OSError: continue
+        if most.strip() == "max": return float("inf")
+        cache = {k: int(v) for k, v in (line.split() for line in stat.splitlines())}      # files' pages are given back when memory is asked for
+        return (int(most) - int(now) + cache.get("total_inactive_file", cache.get("inactive_file", 0)))/1e9
+    return float("inf")
+
 def _free_gb():
-    "Memory that is free, GB."
+    "Memory that is free, of the machine and within a container's limit, GB."
     try: lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     except OSError: return os.sysconf("SC_PAGE_SIZE")*os.sysconf("SC_PHYS_PAGES")/2e9
-    return int(lines["MemAvailable"].split()[0])/1e6
+    return min(int(lines["MemAvailable"].split()[0])/1e6, _left_gb())
 
 def _fitting_workers(wanted, need_gb, free_gb):
     "How many processes to start; BonemetsError where not even one fits."
