@@ -6,7 +6,7 @@
 __all__ = ['KINDS', 'VERDICTS', 'lesion_kinds', 'filter_lesions', 'read_verdicts', 'save_verdict', 'match_verdicts',
            'project_skeleton', 'draw_lesion_map', 'nearest_lesion', 'lesion_at', 'LesionExplorer']
 
-# %% ../nbs/44_explorer.ipynb #86883305
+# %% ../nbs/44_explorer.ipynb #7bd03fc1
 import html, time
 from functools import cache
 from pathlib import Path
@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .agreement import _methods
 from .core import BonemetsError, need, read_table, write_table
 from .lesions import lesion_graph
-from .viewer import SliceViewer, _as_grey, _jpeg, _label, _pixels, _small, _spread, _stage_class, WINDOWS
+from .viewer import SliceViewer, _as_grey, _bundle, _jpeg, _label, _pixels, _small, _spread, _stage_class
 from .volume import read_mask, read_volume
 
-# %% ../nbs/44_explorer.ipynb #0457a25e
+# %% ../nbs/44_explorer.ipynb #a02a5c99
 KINDS = ("found", "missed", "false positive", "of another method")
 
 def lesion_kinds(
@@ -27,7 +28,7 @@ def lesion_kinds(
     method: str, # one of its methods
 ) -> pd.Series: # one of `KINDS` for each row
     "What each distinct lesion is to a method. Raises ValueError for a method that is not in the universe."
-    names = [c.removesuffix("_lesion") for c in universe if c.endswith("_lesion") and c.removesuffix("_lesion") in universe and c != "truth_lesion"]
+    names = _methods(universe)
     if method not in names: raise ValueError(f"method must be one of {', '.join(names)}, got {method!r}")
     truth, own = universe["truth"].astype(bool), universe[method].astype(bool)
     return pd.Series(np.select([truth & own, truth, own], KINDS[:3], KINDS[3]), index=universe.index)
@@ -245,14 +246,14 @@ def _text_rows(lesions, methods):
              r["verdict"], r["note"]] for r in lesions.to_dict("records")]
     return ["lesion", "bone", "ml", "slices", "truth", *methods, "is", "verdict", "note"], rows
 
-# %% ../nbs/44_explorer.ipynb #60b50d94
+# %% ../nbs/44_explorer.ipynb #efeaaca4
 def _open_run(run):
     "The universe and the cohort of a run."
     run = Path(run)
     for name, what in (("cohort.parquet", "bonemets run COHORT.csv --out RUN"), ("lesions/universe.parquet", "a study with at least one method's masks")):
         if not (run/name).exists(): raise FileNotFoundError(f"run must be a run folder with {name}, got {run.name}; it comes from {what}")
     cohort, universe = read_table(run/"cohort.parquet"), read_table(run/"lesions"/"universe.parquet")
-    methods = [c.removesuffix("_lesion") for c in universe if c.endswith("_lesion") and c.removesuffix("_lesion") in universe and c != "truth_lesion"]
+    methods = _methods(universe)
     return cohort, universe, methods
 
 def _case_files(run, cohort, case, methods):
@@ -294,7 +295,7 @@ class _Widgets:
         try: do()
         except Exception as e: self._says.value = f'<b style="color:#c62828">{html.escape(f"not done: {type(e).__name__}: {e}")}</b>'
 
-# %% ../nbs/44_explorer.ipynb #d66b02b7
+# %% ../nbs/44_explorer.ipynb #3fa00f9a
 class _Views(_Widgets):
     "Table, map and slices of a case, linked."
     def _open(self):
@@ -317,15 +318,16 @@ class _Views(_Widgets):
     def _filter(self):
         "Show the lesions that are left by the filters; the chosen one stays where it is among them, else the first is chosen."
         if self._busy: return
-        own = self.universe[self.universe.case == self._case.value]
-        own, self.gone = match_verdicts(own, self._own_verdicts(), self.reader)
+        own = self._judged()
         self.lesions = filter_lesions(own, self._method.value, self._kind.value, self._bone.value, float(self._least.value or 0))
         ids = self.lesions.universe_id.tolist()
         self.select(self.selected if self.selected in ids else ids[0] if ids else None)
 
-    def _own_verdicts(self):
-        t = read_verdicts(self.path)
-        return t[t.case == str(self._case.value)]
+    def _judged(self):
+        "The lesions of the case with the reader's verdicts."
+        t, case = read_verdicts(self.path), self._case.value
+        own, self.gone = match_verdicts(self.universe[self.universe.case == case], t[t.case == str(case)], self.reader)
+        return own
 
     def _row(self): return self.lesions[self.lesions.universe_id == self.selected].iloc[0].to_dict()
 
@@ -365,14 +367,13 @@ class _Views(_Widgets):
         save_verdict(self.path, self._row(), self._verdict.value, self._note.value.strip(), self.reader)
         self._busy, kept = True, self.selected
         try:
-            own = self.universe[self.universe.case == self._case.value]
-            own, self.gone = match_verdicts(own, self._own_verdicts(), self.reader)
+            own = self._judged()
             self.lesions = self.lesions.assign(**own.loc[self.lesions.index, ["verdict", "note"]])
             self.selected = kept
             self._draw()
         finally: self._busy = False
 
-# %% ../nbs/44_explorer.ipynb #d04f3517
+# %% ../nbs/44_explorer.ipynb #5a869c5c
 class LesionExplorer(_Views):
     "The lesions of a run: table, graph on the skeleton, slices, verdicts."
     def __init__(
@@ -429,7 +430,4 @@ class LesionExplorer(_Views):
         return out
 
     def _repr_mimebundle_(self, **kwargs):
-        "The widget where a kernel runs, a picture where none does."
-        bundle = self.widget._repr_mimebundle_(**kwargs)
-        data, meta = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**data, "image/jpeg": _jpeg(self.picture(), 80)}, meta
+        return _bundle(self.widget, {"image/jpeg": _jpeg(self.picture(), 80)}, **kwargs)

@@ -5,25 +5,24 @@
 # %% auto #0
 __all__ = ['training_curves', 'training_progress', 'plot_training', 'TrainingMonitor']
 
-# %% ../nbs/46_monitor.ipynb #e68c6c8c
-import json, struct, threading, time
+# %% ../nbs/46_monitor.ipynb #4e5cebe5
+import io, json, threading
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from .core import need, read_table
 from .nnunet import read_log
 from .stages import read_manifest
-from .viewer import _jpeg, _small
+from .viewer import _bundle, _small
 
-# %% ../nbs/46_monitor.ipynb #5e4e472e
+# %% ../nbs/46_monitor.ipynb #76f697d7
 def _checkpoint_state(path):
     "The state in the header of a checkpoint; None where it cannot be read now."
+    from safetensors import SafetensorError, safe_open
     try:
-        with open(path, "rb") as f: header = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
-        return json.loads(header["__metadata__"]["state"])
-    except (OSError, ValueError, KeyError, struct.error): return None
+        with safe_open(path, "np") as f: return json.loads(f.metadata()["state"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError): return None
 
 def _json(path):
     try: return json.loads(Path(path).read_text())
@@ -88,7 +87,7 @@ def plot_training(
     axes[1, 0].set_ylabel("score")
     return fig
 
-# %% ../nbs/46_monitor.ipynb #ca38400e
+# %% ../nbs/46_monitor.ipynb #c2e046b9
 class TrainingMonitor:
     "A run folder's trainings, followed in a notebook."
     def __init__(
@@ -119,7 +118,6 @@ class TrainingMonitor:
         if len(self.curves): self._image.value = self._png()
 
     def _png(self):
-        import io
         out = io.BytesIO()
         plot_training(self.curves).savefig(out, format="png")
         return out.getvalue()
@@ -135,7 +133,4 @@ class TrainingMonitor:
         self._stop.set()
 
     def _repr_mimebundle_(self, **kwargs):
-        "The widget where a kernel runs, the curves where none does."
-        bundle = self.widget._repr_mimebundle_(**kwargs)
-        data, meta = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return ({**data, "image/png": self._image.value} if self._image.value else data), meta
+        return _bundle(self.widget, {"image/png": self._image.value} if self._image.value else {}, **kwargs)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BACKENDS', 'SKELETON', 'shrink_volume', 'is_software', 'view3d']
 
-# %% ../nbs/45_view3d.ipynb #c228a8f0
+# %% ../nbs/45_view3d.ipynb #5abb02b9
 import tempfile
 from functools import cache
 from importlib.util import find_spec
@@ -15,7 +15,7 @@ import numpy as np
 
 from .core import need
 from .explorer import project_skeleton
-from .viewer import SHOWN_AS, SliceViewer, _jpeg, _mask_of, _paint, _small, _spread, _volume_of, _window_of
+from .viewer import SHOWN_AS, SliceViewer, _bundle, _jpeg, _mask_of, _paint, _small, _spread, _volume_of, _window_of
 from .volume import Volume, write_volume
 
 # %% ../nbs/45_view3d.ipynb #b7e7c6f5
@@ -92,7 +92,7 @@ def _niivue(volume, masks, window, in_plane, height):
     view.opts.is_radiological_convention = True                           # the patient's right at the left, as on all our pictures
     return view
 
-# %% ../nbs/45_view3d.ipynb #d35c65c4
+# %% ../nbs/45_view3d.ipynb #e37d5622
 BACKENDS = ("auto", "niivue", "itk", "slices")
 SKELETON = (450, 600)                                                     # level and width, HU: skin and organs below 150 HU are transparent, so that bones can be seen
 
@@ -139,10 +139,7 @@ class _View3D:
         return Image.fromarray(rgb)
 
     def _repr_mimebundle_(self, **kwargs):
-        "The widget where a kernel runs, a picture where none does."
-        bundle = self.widget._repr_mimebundle_(**kwargs)
-        data, meta = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**data, "image/jpeg": _jpeg(self.picture())}, meta
+        return _bundle(self.widget, {"image/jpeg": _jpeg(self.picture())}, **kwargs)
 
 def _itk(volume, masks):
     "itkwidgets' own viewer, which displays itself."

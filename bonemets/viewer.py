@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WINDOWS', 'PLANES', 'SHOWN_AS', 'draw_slice', 'draw_strip', 'lesion_stops', 'SliceViewer']
 
-# %% ../nbs/43_viewer.ipynb #3867415a
+# %% ../nbs/43_viewer.ipynb #c3b15cfa
 import io
 from functools import cache
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from .core import need
 from .lesions import label_lesions
-from .plot import OUTLINES, window_hu
+from .plot import _SIDES, OUTLINES, window_hu
 from .volume import Volume, check_pair, read_mask, read_volume
 
 # %% ../nbs/43_viewer.ipynb #70007e1f
@@ -27,9 +27,8 @@ def _greys(level, width):
 
 def _as_grey(hu, level, width): return _greys(level, width)[hu.view(np.uint16)]
 
-# %% ../nbs/43_viewer.ipynb #d752c8c0
+# %% ../nbs/43_viewer.ipynb #c63a9d27
 PLANES = {"axial": 0, "coronal": 1, "sagittal": 2}                # the axis that one scrolls along
-_SIDES = dict(axial="RLAP", coronal="RLHF", sagittal="APHF")      # left, right, top, bottom of the picture
 
 def _section(array, plane, index):
     "A slice as it is looked at: the head is up in coronal and sagittal ones."
@@ -149,7 +148,7 @@ def lesion_stops(
         stops.append((tuple(place.tolist()), [name for name, m in masks.items() if np.asarray(m)[tuple(voxels.T)].any()]))
     return sorted(stops, key=lambda s: -s[0][0])
 
-# %% ../nbs/43_viewer.ipynb #c6a8b35d
+# %% ../nbs/43_viewer.ipynb #1a5ad8f0
 _STAGE_JS = """
 async function render({ model, el }) {
   const image = await model.widget_manager.get_model(model.get("image").replace("IPY_MODEL_", ""));
@@ -209,6 +208,12 @@ def _jpeg(image, quality=85):
     out = io.BytesIO()
     image.save(out, "JPEG", quality=quality)
     return out.getvalue()
+
+def _bundle(widget, pictures, **kwargs):
+    "What Jupyter displays: the widget where a kernel runs, the pictures ({MIME type: bytes}) where none does."
+    bundle = widget._repr_mimebundle_(**kwargs)
+    data, meta = bundle if isinstance(bundle, tuple) else (bundle, {})
+    return {**data, **pictures}, meta
 
 # %% ../nbs/43_viewer.ipynb #4e14ef1d
 def _volume_of(volume, spacing_mm):
@@ -368,7 +373,7 @@ class _Controls:
         finally: self._busy = False
         for f in self._listeners: f(tuple(look.at))
 
-# %% ../nbs/43_viewer.ipynb #00238d83
+# %% ../nbs/43_viewer.ipynb #1b66c533
 class SliceViewer(_Controls):
     "A CT to scroll through, with outlines, in a notebook."
     def __init__(
@@ -445,7 +450,4 @@ class SliceViewer(_Controls):
         self._listeners.append(f)
 
     def _repr_mimebundle_(self, **kwargs):
-        "The widget where a kernel runs, the picture where none does."
-        bundle = self.widget._repr_mimebundle_(**kwargs)
-        data, meta = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**data, "image/jpeg": _jpeg(self.picture())}, meta
+        return _bundle(self.widget, {"image/jpeg": _jpeg(self.picture())}, **kwargs)
